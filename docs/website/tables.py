@@ -107,6 +107,7 @@ _KINDS = {
     "frozen": "a column that needs such numbers, which are kept for new rows",
     "basis": "several columns, a term of its own",
     "levels": "a category, a term of its own",
+    "smooth": "a penalised smooth, a term with which nothing interacts",
 }
 _LIMITS = {
     "R_HAT": R_HAT,

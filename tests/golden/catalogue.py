@@ -343,6 +343,25 @@ FORMULAS = (
     ),
 )
 
+# Penalised smooths, of the mean and of other parameters.
+SMOOTHS = (
+    ("y ~ x1 + s(x2, k=5)", {"compress": False}),
+    ("y ~ x1 + s(x2, k=5)", {"compress": True}),
+    ("y ~ s(x2, k=6, bs='cc') + (1 | g)", {"parameterization": "noncentered"}),
+    ("y ~ s(x2, k=5, bs='cr') + (1 + x1 | g)", {"parameterization": "marginal"}),
+    (
+        "count ~ s(x1, k=5) + s(x2, k=5, by=h) + h + (1 | g)",
+        {"family": "poisson", "parameterization": "adaptive"},
+    ),
+    (
+        "win ~ t2(x1, x2, k=4) + (1 | g)",
+        {"family": "bernoulli", "parameterization": "centered"},
+    ),
+    ("grade ~ s(x2, k=5, by=x1, bs='ps')", {"family": "ordinal"}),
+    (["y ~ x1 + s(x2, k=5)", "sigma ~ s(x1, k=5)"], {}),
+    (["y ~ x1 + (1 | g)", "sigma ~ s(x2, k=5) + (1 | g)"], {}),
+)
+
 # Groups with a known covariance, some of them negative; one group has no rows.
 KNOWN_COVARIANCE = pd.DataFrame(
     [
@@ -375,8 +394,13 @@ def small_data() -> pd.DataFrame:
 
 
 def data_of(model: sp.Model) -> pd.DataFrame:
-    """Return all columns of the data of one of the models."""
-    return far_data() if model.design.centers else small_data()
+    """Return all columns of the data of one of the models, and those of smooths."""
+    data = far_data() if model.design.centers else small_data()
+    for own in model.design.predictors:
+        if own.smooths:
+            columns = dict(zip(own.coefficients, own.X.T, strict=True))
+            data = data.assign(**{x: columns[x] for x in columns if x not in data})
+    return data
 
 
 def far_data(shift: float = 10.0) -> pd.DataFrame:
@@ -441,7 +465,7 @@ def models() -> dict[str, sp.Model]:
                 found[model.program.name] = model
     found |= _with_mixed_priors() | _with_more_structure() | _adaptive()
     found |= _of_other_families() | _with_parts() | _marginal() | _compressed()
-    found |= _with_known_covariance() | _with_formulas()
+    found |= _with_known_covariance() | _with_formulas() | _with_smooths()
     return found | _far()
 
 
@@ -571,6 +595,12 @@ def _with_more_structure() -> dict[str, sp.Model]:
 def _with_formulas() -> dict[str, sp.Model]:
     data = small_data()
     found = [sp.Model(formulas, data, **options) for formulas, options in FORMULAS]
+    return {model.program.name: model for model in found}
+
+
+def _with_smooths() -> dict[str, sp.Model]:
+    data = small_data()
+    found = [sp.Model(formula, data, **options) for formula, options in SMOOTHS]
     return {model.program.name: model for model in found}
 
 

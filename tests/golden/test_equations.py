@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import stanpool as sp
-from golden.catalogue import equations, proper_models
+from golden.catalogue import data_of, equations, proper_models
 from golden.representative import each_model
 from golden.write import EQUATIONS
 from simulated_fits import fit_of_prior
@@ -61,6 +61,7 @@ class Evaluator:
             for letter, name in letters.items()
             if name == factor.factor
         }
+        self.data = data_of(fit.model)
         self.category: str | None = None
         self.member = 0
         self.latent = 0
@@ -92,7 +93,9 @@ class Evaluator:
                     total = total + self.of(body)
                 return total
             case Indexed(base=Label(text=column)):
-                return self.model.data[column].to_numpy(dtype=float)
+                return self.data[column].to_numpy(dtype=float)
+            case Indexed(base=Symbol(name="f"), of=(Label(text=smooth),)):
+                return self.curve(smooth)
             case Indexed(base=Symbol(name="w")):
                 return self.weights()[:, self.member]
             case Indexed(base=Symbol(name="s" | "l" as name)):
@@ -100,6 +103,11 @@ class Evaluator:
             case Indexed():
                 return self.coefficient(math)
         raise TypeError(math)
+
+    def curve(self, name: str) -> np.ndarray:
+        (own,) = (each for each in self.design.smooths if each.name == name)
+        beta = self.posterior["beta_s"].sel(smooth_coefficient=list(own.labels))
+        return beta.values @ self.data[list(own.labels)].to_numpy().T
 
     def weights(self) -> np.ndarray:
         (weights,) = (x.weights for x in self.design.factors if x.weights is not None)

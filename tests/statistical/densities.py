@@ -29,7 +29,7 @@ from scipy.special import expit
 
 import stanpool as sp
 from stanpool.data.design.covariance.ancestry import Ancestry
-from stanpool.data.design.design import FactorDesign
+from stanpool.data.design.design import FactorDesign, ParameterDesign
 from stanpool.data.design.predictors.latent_factors import LatentDesign
 from stanpool.language.model_spec import ModelSpec
 
@@ -67,6 +67,7 @@ class Formula:
     intercept: float
     beta: np.ndarray
     factors: tuple[Varying, ...]
+    tau_s: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,7 @@ class Point:
     hu: float = 0.5
     cutpoint: np.ndarray = field(default_factory=lambda: np.zeros(1))
     latent: Latent | None = None
+    tau_s: np.ndarray = field(default_factory=lambda: np.zeros(0))
     formulas: dict[str, Formula] = field(default_factory=dict)
 
     @property
@@ -123,6 +125,7 @@ def random_point(model: sp.Model, rng: np.random.Generator) -> Point:
         hu=rng.beta(2, 2),
         cutpoint=np.sort(rng.normal(size=max(len(design.categories) - 1, 1))),
         latent=_random_latent(model, rng),
+        tau_s=rng.lognormal(size=len(design.smooths)),
         formulas={
             own.parameter: Formula(
                 0.3 * rng.normal(),
@@ -135,6 +138,7 @@ def random_point(model: sp.Model, rng: np.random.Generator) -> Point:
                     )
                     for factor in own.factors
                 ),
+                rng.lognormal(size=len(own.smooths)),
             )
             for own in model.design.formulas
         },
@@ -180,6 +184,9 @@ def _random_chol(
 def log_density(model: sp.Model, data: pd.DataFrame, at: Point) -> float:
     """Log density of a point and the data, on the scale of what Stan declares."""
     total = _log_prior(model, data, at) + _log_of_deviations(model, at)
+    for own in model.design.predictors:
+        if own.smooths:
+            total += _log_of_smooths(model, own, _of_predictor(at, own))
     if model.parameterization == "marginal":
         total += _log_marginal_likelihood(model, data, at)
     else:
@@ -251,6 +258,9 @@ def stan_parameters(model: sp.Model, data: pd.DataFrame, at: Point) -> dict[str,
     """Return the point as the parameters that the model's Stan program declares."""
     means, varying_means = _reference(model, data)
     found: dict[str, Any] = {"beta": at.beta}
+    for own in model.design.predictors:
+        if own.smooths:
+            found |= _stan_parameters_of_smooths(model, own, _of_predictor(at, own))
     if model.design.intercept:
         found["alpha_c"] = at.intercept + means @ at.beta
     found |= _stan_parameters_of_formulas(model, data, at)
@@ -836,8 +846,10 @@ def _log_prior(model: sp.Model, data: pd.DataFrame, at: Point) -> float:
     log = {name: _frozen(each).logpdf for name, each in prior.items() if _frozen(each)}
     means, varying_means = _reference(model, data)
     total = _log_prior_of_formulas(model, data, at)
-    for label, coefficient in zip(model.design.coefficients, at.beta, strict=True):
+    for label, coefficient in _free(model.design.mean, at.beta):
         total += log[f"beta[{label}]"](coefficient)
+    for smooth, tau in zip(model.design.smooths, at.tau_s, strict=True):
+        total += log[f"tau_s[{smooth.name}]"](tau)
     if "Intercept" in log:
         total += log["Intercept"](at.intercept + means @ at.beta)
     if "sigma" in log:
@@ -869,6 +881,52 @@ def _log_prior(model: sp.Model, data: pd.DataFrame, at: Point) -> float:
             omega = varying.chol_omega @ varying.chol_omega.T
             total += (shape - 1) * np.log(np.linalg.det(omega))
     return float(total)
+
+
+def _free(own: ParameterDesign, beta: np.ndarray) -> list[tuple[str, float]]:
+    """Return the coefficients that have priors of their own: not those of smooths."""
+    of_smooths = sum(each.count for each in own.smooths)
+    count = len(own.coefficients) - of_smooths
+    return list(zip(own.coefficients[:count], beta[:count].tolist(), strict=True))
+
+
+def _of_predictor(at: Point, own: ParameterDesign) -> Point | Formula:
+    return at if own.parameter == "mean" else at.formulas[own.parameter]
+
+
+def _smooth_parts(
+    model: sp.Model, own: ParameterDesign, at: Point | Formula
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the coefficients of smooths, their scales, and how far centered."""
+    end = "" if own.parameter == "mean" else f"_{own.parameter}"
+    told = np.asarray(model.stan_data().get(f"centeredness_s{end}", 0.0))
+    tau = np.concatenate(
+        [np.full(x.count, t) for x, t in zip(own.smooths, at.tau_s, strict=True)]
+    )
+    return at.beta[len(at.beta) - len(tau) :], tau, told
+
+
+def _log_of_smooths(
+    model: sp.Model, own: ParameterDesign, at: Point | Formula
+) -> float:
+    """Log density of the coefficients of smooths, as Stan declares z.
+
+    beta = z tau^(1 - w), so that d beta / d z = tau^(1 - w).
+    """
+    beta, tau, w = _smooth_parts(model, own, at)
+    return float(np.sum(stats.norm.logpdf(beta, 0, tau) + (1 - w) * np.log(tau)))
+
+
+def _stan_parameters_of_smooths(
+    model: sp.Model, own: ParameterDesign, at: Point | Formula
+) -> dict[str, Any]:
+    end = "" if own.parameter == "mean" else f"_{own.parameter}"
+    beta, tau, w = _smooth_parts(model, own, at)
+    return {
+        f"beta_free{end}": at.beta[: len(at.beta) - len(beta)],
+        f"tau_s{end}": at.tau_s,
+        f"z_s{end}": beta / tau ** (1 - w),
+    }
 
 
 def _log_latent(at: Latent) -> float:
@@ -994,8 +1052,10 @@ def _log_prior_of_formulas(model: sp.Model, data: pd.DataFrame, at: Point) -> fl
         if design.intercept:
             at_means = own.intercept + _means_of(data, design.coefficients) @ own.beta
             total += log[f"Intercept_{name}"](at_means)
-        for label, coefficient in zip(design.coefficients, own.beta, strict=True):
+        for label, coefficient in _free(design, own.beta):
             total += log[f"beta_{name}[{label}]"](coefficient)
+        for smooth, tau in zip(design.smooths, own.tau_s, strict=True):
+            total += log[f"tau_s_{name}[{smooth.name}]"](tau)
         for factor, varying in zip(design.factors, own.factors, strict=True):
             stem = f"{name}_{factor.factor}"
             for q, label in enumerate(factor.varying):

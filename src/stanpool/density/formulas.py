@@ -5,6 +5,9 @@ is :math:`g^{-1}(\alpha + (x_n - \bar x)' \beta + \sum z_n' u_{j(n)})` with the 
 where the deviations of a factor's groups are :math:`u_j = L v_j`,
 :math:`v_j \sim N(0, I)`, :math:`L = diag(\tau) L_\Omega`. All of it is in the user's
 units.
+
+The coefficients of smooths, of any parameter, are :math:`\beta_k \sim N(0, \tau)` with
+the scale of their smooth; programs sample :math:`\beta_k / \tau^{1 - w}`.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -102,3 +105,48 @@ def formula_of(design: Design, name: str) -> tuple[str, ParameterDesign] | None:
         if name.endswith(f"_{own.parameter}"):
             return name.removesuffix(f"_{own.parameter}"), own
     return None
+
+
+def with_smooths(
+    own: ParameterDesign,
+    values: Mapping[str, Array],
+    data: Mapping[str, Any],
+    unit: float,
+) -> dict[str, Array]:
+    """Return the coefficients of a linear predictor with smooths; else nothing.
+
+    Parameters
+    ----------
+    own
+        The linear predictor.
+    values
+        What the program declares, in the user's units but for ``z_s``.
+    data
+        The program's data, which say which coefficients are sampled themselves.
+    unit
+        How many of the user's units one of Stan's units of these is.
+    """
+    if not own.smooths:
+        return {}
+    end = _ending(own)
+    z, tau = values[f"z_s{end}"], values[f"tau_s{end}"][own.scale_of]
+    power = 1.0 - data.get(f"centeredness_s{end}", np.zeros(1))
+    penalised = z * unit * (tau / unit) ** power
+    return {f"beta{end}": np.concatenate([values[f"beta_free{end}"], penalised])}
+
+
+def log_density_of_smooths(
+    own: ParameterDesign, values: Mapping[str, Array], data: Mapping[str, Any]
+) -> float:
+    """Return the log density of what is sampled of the coefficients of smooths."""
+    if not own.smooths:
+        return 0.0
+    end = _ending(own)
+    tau = values[f"tau_s{end}"][own.scale_of]
+    penalised = values[f"beta{end}"][len(own.free) :]
+    volume = np.sum(np.log(tau) * data.get(f"centeredness_s{end}", 0.0))
+    return float(-0.5 * np.sum(np.square(penalised / tau)) - volume)
+
+
+def _ending(own: ParameterDesign) -> str:
+    return "" if own.parameter == "mean" else f"_{own.parameter}"

@@ -15,7 +15,12 @@ import numpy as np
 
 from stanpool.base.arrays import Array
 from stanpool.data.design.centers import centering_matrix
-from stanpool.density.formulas import Formula, formula_of
+from stanpool.density.formulas import (
+    Formula,
+    formula_of,
+    log_density_of_smooths,
+    with_smooths,
+)
 from stanpool.density.groups import Groups, Population, off_ridges
 from stanpool.density.likelihood import Likelihood
 from stanpool.density.parameters import (
@@ -139,6 +144,10 @@ class LogPosterior:
         found += [each.log_density(values) for each in self._formulas]
         if self.model.structure.residual == "pooled":
             found.append(float(-0.5 * np.sum(np.square(values["z_sigma"]))))
+        found += [
+            log_density_of_smooths(each, values, self.data)
+            for each in self.model.design.predictors
+        ]
         if "scores" in values:
             found.append(_log_latent(values["scores"], values["z_loadings"]))
         if not self.prior_only:
@@ -154,11 +163,14 @@ class LogPosterior:
             each.name: np.asarray(declared[each.name] * each.unit)
             for each in self.parameters
         }
+        for own in self.model.design.predictors:
+            unit = self.model.scaling.outcome if own.parameter == "mean" else 1.0
+            values |= with_smooths(own, values, self.data, unit)
         if "z_theta" in declared:
             values |= self._population_apart(declared["z_theta"])
-        for own in self._groups:
-            if own.name("tau_root") in values:
-                values[own.name("tau")] = own.scales(values)[0]
+        for factor in self._groups:
+            if factor.name("tau_root") in values:
+                values[factor.name("tau")] = factor.scales(values)[0]
         values |= off_ridges(self._groups, values)
         if "log_sigma" in values:
             unit = self.model.scaling.outcome

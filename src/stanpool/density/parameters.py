@@ -35,7 +35,7 @@ _NAME = re.compile(r"(\w+?)(?:_(\d+))?")
 
 # The class of priors of each parameter that has another name.
 _CLASS = {"alpha_c": "Intercept", "b_c": "b", "sigma_j": "sigma"}
-_CLASS |= {"cutpoint_c": "cutpoint", "L_Omega": "Omega"}
+_CLASS |= {"cutpoint_c": "cutpoint", "L_Omega": "Omega", "beta_free": "beta"}
 
 _OF_GROUPS = {"tau", "tau_root", "L_Omega", "z", "b", "b_c"}
 
@@ -135,6 +135,8 @@ def _shape(model: PreparedModel, base: str, place: int) -> tuple[int, ...]:
         return _shape_of_formula(*found, place)
     if base in _scalars(model):
         return ()
+    if of_smooths := _shape_of_smooths(design.mean, base):
+        return of_smooths
     if base in ("alpha_c", "beta"):
         return rows if base == "alpha_c" else (len(design.coefficients), *rows)
     if base in ("cutpoint_c", "cutpoint_bar"):
@@ -164,10 +166,24 @@ def _shape(model: PreparedModel, base: str, place: int) -> tuple[int, ...]:
     }[base]
 
 
+def _shape_of_smooths(own: ParameterDesign, base: str) -> tuple[int, ...]:
+    """Return the shape of what a predictor with smooths has; empty for others."""
+    if not own.smooths:
+        return ()
+    shapes = {
+        "beta_free": len(own.free),
+        "tau_s": len(own.smooths),
+        "z_s": len(own.scale_of),
+    }
+    return (shapes[base],) if base in shapes else ()
+
+
 def _shape_of_formula(base: str, own: ParameterDesign, place: int) -> tuple[int, ...]:
     """Return the shape of a coefficient of a parameter that has a formula."""
     if base == "alpha_c":
         return ()
+    if found := _shape_of_smooths(own, base):
+        return found
     if base == "beta":
         return (len(own.coefficients),)
     if base not in ("tau", "L_Omega", "z") or place >= len(own.factors):
@@ -192,12 +208,15 @@ def _unit(
     if found := formula_of(model.design, base):
         base, of_formula = found[0], scaling.formulas[found[1].parameter]
         units = {"beta": of_formula.population}
+        units["beta_free"] = of_formula.population[: len(found[1].free)]
         if base == "tau":
             units["tau"] = of_formula.factors[place]
         return 1.0 / units.get(base, np.ones(()))
     y = scaling.outcome
-    if base in ("alpha_c", "alpha_bar", "sigma", "sigma_j", "loading_scale"):
+    if base in ("alpha_c", "alpha_bar", "sigma", "sigma_j", "loading_scale", "tau_s"):
         return y
+    if base == "beta_free":
+        return np.asarray(y / scaling.population[: shape[0]])
     if base == "beta":
         per_predictor = y / scaling.population
         return per_predictor.reshape(-1, *[1] * (len(shape) - 1)) * np.ones(shape)
@@ -228,8 +247,9 @@ def _transform(
         return CovarianceCholesky()
     if base in ("cutpoint_c", "cutpoint_bar"):
         return Ordered()
-    if base == "log_sigma" or (base == "beta" and model.structure.standardized):
-        return Shifted(data[f"{base}_offset"], data[f"{base}_multiplier"])
+    own = base.removesuffix("_free")
+    if base == "log_sigma" or (own == "beta" and model.structure.standardized):
+        return Shifted(data[f"{own}_offset"], data[f"{own}_multiplier"])
     if base == "tau_root" or not (rows := priors_of(model, base, place)):
         return Between()
     if found and found[0] == "alpha_c" and rows[0].prior.support != "bounded":
@@ -252,8 +272,8 @@ def priors_of(model: PreparedModel, base: str, place: int) -> list[PriorRow]:
     own = f"{own}_{place + 1}" if place else own
     rows = {row.label: row for row in model.priors if row.parameter_class == own}
     design, labels = model.design, list[Any](rows)
-    if base == "beta":
-        labels = list(design.coefficients)
+    if base in ("beta", "beta_free"):
+        labels = list(design.mean.free)
         if model.spec.is_categorical:
             labels = [f"{c}, {k}" for c in design.categories[1:] for k in labels]
     elif base in ("tau", "b", "b_c") and rows:

@@ -250,7 +250,7 @@ def _refuse_other_models(model: Model) -> None:
         and spec.pooling != "partial"
         and not spec.se_sigma
         and design.residual is None
-        and not design.special
+        and not (design.special or design.smooths)
         and len(design.factors) <= 1
         and all(factor.weights is None for factor in design.factors)
     )

@@ -83,7 +83,7 @@ def has_varying_intercept_only(model: Model) -> bool:
         and design.varying == ("Intercept",)
         and design.factors[0].is_independent
         and design.residual is None
-        and not design.special
+        and not (design.special or design.smooths)
     )
 
 

@@ -160,7 +160,7 @@ def _refuse_other_models(model: Model) -> None:
         and all(part is None for part in (spec.weights, spec.cens, spec.trunc))
         and (design.offset is None or _is_of_rates(model))
         and all(factor.weights is None for factor in design.factors)
-        and not design.special
+        and not (design.special or design.smooths)
     )
     if not fits:
         raise SpecError(

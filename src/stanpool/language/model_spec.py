@@ -21,9 +21,11 @@ from stanpool.base.errors import (
 )
 from stanpool.base.options import Link, Parameterization, Pooling
 from stanpool.base.other_tools import advice_on_family
+from stanpool.language.expression import parse
 from stanpool.language.family import FAMILIES, SIGMA, Family, FamilyParameter
 from stanpool.language.latent_factors import LatentFactors
 from stanpool.language.prior import Prior
+from stanpool.language.vocabulary import is_smooth
 
 LARGEST_NUMBER = 1e150  # in data, and of drawn outcomes: sums of squares are finite
 
@@ -193,6 +195,9 @@ class ModelSpec:
     covariances
         Known covariances between groups, by the names that group terms call them. They
         are data, and not compared.
+    smooths
+        The smooths of a fit that was saved, by their texts: they are not built anew
+        from its data, which other machines do differently. Not compared.
 
     Raises
     ------
@@ -229,6 +234,7 @@ class ModelSpec:
         default=(), compare=False
     )
     covariances: tuple[tuple[str, Any], ...] = field(default=(), compare=False)
+    smooths: tuple[tuple[str, Any], ...] = field(default=(), compare=False)
 
     @property
     def group(self) -> GroupTerm | None:
@@ -239,6 +245,11 @@ class ModelSpec:
     def special_terms(self) -> tuple[LatentFactors, ...]:
         """The terms that are neither the population's nor of a grouping factor."""
         return () if self.latent is None else (self.latent,)
+
+    @property
+    def smooth_terms(self) -> tuple[str, ...]:
+        """The smooths of all linear predictors, as they are written."""
+        return tuple(each for each in self.all_terms if _is_smooth(each))
 
     @property
     def link_name(self) -> str:
@@ -371,6 +382,19 @@ class ModelSpec:
                     f"{term} does not go with family={family.name!r}, which has a "
                     "linear predictor for each category. Drop it."
                 )
+        for text in self.smooth_terms[:1]:
+            if self.pooling == "none":
+                raise SpecError(
+                    f"{text} has a scale that all rows tell together, and each group "
+                    "is by itself with pooling='none'. Drop it, write bs(x, df=5) for "
+                    "a curve without a penalty, or pass pooling='partial'."
+                )
+            if family.is_categorical:
+                raise SpecError(
+                    f"{text} does not go with family={family.name!r}, which has a "
+                    "linear predictor for each category. Write bs(x, df=5), a curve "
+                    "without a penalty."
+                )
         if family.has_cutpoints and not self.intercept:
             raise SpecError(
                 "family='ordinal' has cutpoints in place of an intercept, so there is "
@@ -497,6 +521,14 @@ class ModelSpec:
             )
         if self.trunc is not None:
             _check_bounds(self.trunc)
+
+
+def _is_smooth(text: str) -> bool:
+    """Whether a term is a smooth; what is no term at all is refused when it is read."""
+    try:
+        return is_smooth(parse(text))
+    except SpecError:
+        return False
 
 
 def _check_bounds(trunc: object) -> None:

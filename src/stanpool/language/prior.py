@@ -299,6 +299,7 @@ _OF_EVERY_FAMILY: Mapping[str, ParameterClass] = {
         ParameterClass("beta", "real", "coefficient"),
         ParameterClass("b", "real", "varying"),
         ParameterClass("tau", "positive", "varying"),
+        ParameterClass("tau_s", "positive", "smooth"),
         ParameterClass("Omega", "correlation"),
         ParameterClass("loading_scale", "positive"),
         ParameterClass("tau_sigma", "positive"),
@@ -307,7 +308,7 @@ _OF_EVERY_FAMILY: Mapping[str, ParameterClass] = {
 
 
 # Classes that each parameter with a formula has: ``beta_sigma``, ``tau_sigma``, ...
-OF_PREDICTORS = ("Intercept", "beta", "tau", "Omega")
+OF_PREDICTORS = ("Intercept", "beta", "tau", "tau_s", "Omega")
 
 
 def parameter_classes() -> Mapping[str, ParameterClass]:

@@ -20,7 +20,12 @@ from stanpool.language.expression import (
     parse,
     written,
 )
-from stanpool.language.vocabulary import check, check_arithmetic, columns_of
+from stanpool.language.vocabulary import (
+    check,
+    check_arithmetic,
+    columns_of,
+    is_smooth,
+)
 
 _MOST_TERMS = 10_000
 _MOST_FACTORS = 10  # of one interaction
@@ -111,6 +116,11 @@ def _check(node: Node, functions: Collection[str]) -> None:
                 if sign not in _ALGEBRA:
                     _refuse_arithmetic(node, sign)
             for each in operands:
+                if is_smooth(each):
+                    raise each.at.error(
+                        "a smooth can only be added, as in '+ s(x)'. Curves that "
+                        "depend on another column are s(x, by=z)."
+                    )
                 if isinstance(each, Number) and not (
                     each.value in (0, 1) and set(signs) <= {"+", "-"}
                 ):

@@ -51,7 +51,7 @@ class Function:
         ``"row"``: each row's value follows from that row; ``"taken"``: one number,
         taken from the rows of the fit; ``"frozen"``: a column that needs such numbers;
         ``"basis"``: several columns, and ``"levels"``: a category, which stand as
-        terms of their own.
+        terms of their own; ``"smooth"``: curves, a term with which nothing interacts.
     columns
         How many expressions of columns it takes.
     settings
@@ -99,11 +99,19 @@ FUNCTIONS: Mapping[str, Function] = {
     ),
     **dict.fromkeys(("cr", "cs", "cc"), Function("basis", 1, _SPLINE)),
     "C": Function("levels", 1, ("contrasts", "levels", "spans_intercept")),
+    "s": Function("smooth", 1, ("k", "bs", "by")),
+    "t2": Function("smooth", 2, ("k", "bs", "by")),
 }
+SMOOTH_BASES = ("tp", "cr", "cc", "ps")
 _NOT_OF_NUMPY = {"I", "center", "scale", "standardize", "poly", "bs", "cr", "cs", "cc"}
-_NOT_OF_NUMPY |= {"C", "exp10"}
-_SPLINES = "cr(x, df=5, constraints='center') or bs(x, df=5) is a spline"
-_SMOOTH = f"there are no penalised smooths; {_SPLINES} of chosen flexibility"
+_NOT_OF_NUMPY |= {"C", "exp10", "s", "t2"}
+_OTHER_BASES = {
+    "re": "a random effect is a group term, (1 | g)",
+    "fs": "a curve for each group is s(x, by=g), beside (1 | g)",
+    "sz": "a curve for each level is s(x, by=f), beside f",
+    "gp": "there are no Gaussian processes",
+}
+_MOST_OF_SMOOTH = 1000  # dimensions of a space of curves
 _SHIFTED = "formulas compute each row by itself; add the column to the data"
 _ORDER = (
     "monotonic effects are not available; write C(x) for a coefficient per level, "
@@ -111,8 +119,9 @@ _ORDER = (
 )
 _IN_THE_DATA = "do so in the data, before the model sees them"
 _INSTEAD = {
-    **dict.fromkeys(("s", "te", "ti", "t2", "pspline", "lo", "smooth"), _SMOOTH),
-    "gp": f"there are no Gaussian processes; {_SPLINES}",
+    **dict.fromkeys(("te", "ti"), "a smooth surface is t2(x, z)"),
+    **dict.fromkeys(("pspline", "lo", "smooth"), "a smooth curve is s(x)"),
+    "gp": "there are no Gaussian processes; s(x) is a smooth curve",
     **dict.fromkeys(
         ("ns", "rcs", "splines.ns"),
         "write cr(x, df=3, constraints='center') for natural cubic splines",
@@ -219,7 +228,7 @@ def check_arithmetic(node: Node, functions: Collection[str] = ()) -> None:
     check(node, functions)
     for each in calls(node):
         function = FUNCTIONS.get(each.function)
-        if function is not None and function.kind in ("basis", "levels"):
+        if function is not None and function.kind in ("basis", "levels", "smooth"):
             raise each.at.error(
                 f"{each.name}() makes several columns, so it must be a term of its "
                 "own; arithmetic takes single columns."
@@ -263,13 +272,28 @@ def names(node: Node) -> Iterator[Name]:
 def columns_of(call: Call) -> tuple[Node, ...]:
     """Return the arguments of a call that are expressions of columns."""
     function = FUNCTIONS.get(call.function)
-    return call.arguments if function is None else call.arguments[: function.columns]
+    if function is None:
+        return call.arguments
+    own = call.arguments[: function.columns]
+    return own if function.kind != "smooth" else (*own, *filter(None, [by_of(call)]))
+
+
+def by_of(call: Call) -> Node | None:
+    """Return the expression that the curves of a smooth depend on."""
+    return dict(call.settings).get("by")
+
+
+def is_smooth(node: Node) -> bool:
+    """Whether an expression is a smooth."""
+    known = FUNCTIONS.get(node.function) if isinstance(node, Call) else None
+    return known is not None and known.kind == "smooth"
 
 
 def depends_on_rows(node: Node) -> bool:
     """Whether an expression has something that is taken from all rows of the fit."""
     found = (FUNCTIONS.get(each.function) for each in calls(node))
-    return any(f is not None and f.kind in ("taken", "frozen", "basis") for f in found)
+    kinds = ("taken", "frozen", "basis", "smooth")
+    return any(f is not None and f.kind in kinds for f in found)
 
 
 def settings_of(call: Call) -> dict[str, object]:
@@ -277,7 +301,8 @@ def settings_of(call: Call) -> dict[str, object]:
     return {
         name: constant(value)
         for name, value in _others_of(call)
-        if name != "contrasts" or call.function != "C"
+        if (name != "contrasts" or call.function != "C")
+        and (name != "by" or not is_smooth(call))
     }
 
 
@@ -328,6 +353,8 @@ def _check_call(call: Call, functions: Collection[str]) -> None:
     of_numpy = call.name.startswith("np.")
     if function is None or (of_numpy and call.function in _NOT_OF_NUMPY):
         raise call.at.error(_unknown(call, functions))
+    if function.kind == "smooth":
+        _check_smooth(call, function.columns)
     count, least = len(call.arguments), function.columns
     most = least + len(function.settings)
     given = list(function.settings[: max(0, count - least)])
@@ -346,8 +373,50 @@ def _check_call(call: Call, functions: Collection[str]) -> None:
     for name, value in _others_of(call):
         if call.function == "C" and name == "contrasts":
             _check_contrasts(value)
-        else:
+        elif name != "by" or function.kind != "smooth":
             _check_size(name, value)
+
+
+def _check_smooth(call: Call, predictors: int) -> None:
+    """Refuse a smooth that is written as others are, or of a basis that is not known.
+
+    Raises
+    ------
+    SpecError
+        That says what to write.
+    """
+    if len(call.arguments) != predictors:
+        raise call.at.error(
+            f"{call.name}() takes {'one predictor' if predictors == 1 else 'two'}, and "
+            "options by name: s(x, k=20) is a curve, t2(x, z) a surface, and "
+            "s(x, by=f) has a curve for each level of f."
+        )
+    given = dict(call.settings)
+    for each in (*call.arguments, *filter(None, [given.get("by")])):
+        if isinstance(each, Text):
+            raise each.at.error("a column is written without quotes, as in s(x, by=f).")
+    if "bs" in given and (kind := constant(given["bs"])) not in SMOOTH_BASES:
+        advice = _OTHER_BASES.get(str(kind), "choose one of these")
+        raise given["bs"].at.error(
+            f"bs={quote(kind)} is none of {', '.join(map(repr, SMOOTH_BASES))}: "
+            f"{advice}."
+        )
+    if "k" in given:
+        sizes = constant(given["k"])
+        _check_dimensions(given["k"], sizes if isinstance(sizes, list) else [sizes])
+        if isinstance(sizes, list) and len(sizes) != predictors:
+            raise given["k"].at.error("k takes one number for each predictor here.")
+
+
+def _check_dimensions(node: Node, sizes: list[Any]) -> None:
+    """Refuse what is no number of dimensions."""
+    for size in sizes:
+        is_whole = isinstance(size, int) and not isinstance(size, bool)
+        if not is_whole or not 3 <= size <= _MOST_OF_SMOOTH:
+            raise node.at.error(
+                "k says of how many dimensions the curves are, a whole number from 3 "
+                f"to {_MOST_OF_SMOOTH}; t2(x, z) takes one, or a list of two."
+            )
 
 
 def _check_size(name: str, node: Node) -> None:

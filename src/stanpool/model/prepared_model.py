@@ -59,6 +59,11 @@ from stanpool.model.pilot.centering import Centering, centering_of
 from stanpool.model.pilot.estimate import PilotEstimate, normal_priors
 from stanpool.model.pilot.gaussian import estimate_from_rows
 from stanpool.model.pilot.quasi_likelihood import estimate
+from stanpool.model.pilot.smooths import (
+    SmoothEstimate,
+    estimate_smooths,
+    on_predictor_scale,
+)
 from stanpool.model.priors.defaults import correlated_factors
 from stanpool.model.priors.in_force import PriorTable, resolve_priors
 from stanpool.model.program.annotation import annotate
@@ -331,6 +336,14 @@ marginal, 100 rows, 85 groups)
         return tuple(map(centering_of, factors, pilot.factors))
 
     @cached_property
+    def smooths(self) -> SmoothEstimate | None:
+        """A rough estimate of the smooths, in the units of the program, if any."""
+        if not self.design.smooths:
+            return None
+        design = self.scaling.design(self.design)
+        return estimate_smooths(design, *on_predictor_scale(self.spec, design))
+
+    @cached_property
     def decoupling(self) -> Decoupling | None:
         """How the population's coefficients are sampled apart from the groups'."""
         if not (self.structure.decoupled and isinstance(self.rows, Crossproducts)):
@@ -381,6 +394,7 @@ marginal, 100 rows, 85 groups)
             rows=rows,
             centering=self.centering,
             decoupling=self.decoupling,
+            smooths=self.smooths,
         )
 
     def __repr__(self) -> str:

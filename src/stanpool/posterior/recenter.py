@@ -151,8 +151,9 @@ def _transformed_predictor(
     matrix = matrix_of(("Intercept", *own.coefficients))
     shift = found.beta @ matrix[0, 1:]
     new: dict[str, Array] = {}
-    if own.coefficients:
-        new[f"beta{end}"] = found.beta @ matrix[1:, 1:].T
+    if own.free:
+        beta = found.beta @ matrix[1:, 1:].T
+        new[f"beta{end}"] = beta[..., : len(own.free)]  # smooths have no centers
     intercepts = {f"Intercept{end}"} | ({"cutpoint"} if not end else set())
     (level,) = intercepts.intersection(map(str, posterior)) or {""}
     if level:

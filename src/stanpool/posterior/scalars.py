@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stanpool.base.arrays import Array
-from stanpool.model.terms.names import WITH_ZEROS, GroupNames
+from stanpool.model.terms.names import SMOOTH_COEFFICIENT, WITH_ZEROS, GroupNames
 from stanpool.posterior.convergence import describe, moments
 from stanpool.posterior.intervals import interval_levels
 from stanpool.posterior.recenter import center_fit
@@ -122,7 +122,12 @@ def group_dims(design: Design) -> frozenset[str]:
     """Name the dimensions of the posterior that run over groups."""
     factors = [each.factor for own in design.predictors for each in own.factors]
     factors += [side.column for term in design.special for side in term.sides]
-    return frozenset(GroupNames.of(factor).group for factor in factors)
+    smooths = {
+        SMOOTH_COEFFICIENT + f"_{own.parameter}" * (own.parameter != "mean")
+        for own in design.predictors
+        if own.smooths
+    }
+    return frozenset(GroupNames.of(factor).group for factor in factors) | smooths
 
 
 def dims_of_groups(fit: HasPosterior) -> frozenset[str]:

@@ -276,10 +276,11 @@ def _sampler(model: PreparedModel) -> Iterator[str]:
         f"{settings.draws:,} draws, unless fit() is told otherwise{start}"
     )
     target = default_adapt_delta(model)
+    has_smooths = any(own.smooths for own in model.design.predictors)
     if target > ADAPT_DELTA:
         yield (
-            f"target acceptance rate: {target} instead of {ADAPT_DELTA}, because there "
-            "are few groups"
+            f"target acceptance rate: {target} instead of {ADAPT_DELTA}, because "
+            + ("there are smooths" if has_smooths else "there are few groups")
         )
     # settings_of would refuse draws that do not fit into memory; none are made here.
     settings = replace(settings, adapt_delta=target)

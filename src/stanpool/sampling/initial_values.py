@@ -122,7 +122,12 @@ def _program(model: PreparedModel) -> ProgramData:
     design = model.scaling.design(model.design)
     rows = model.rows if isinstance(model.rows, MarginalRows) else None
     return program_data(
-        design, model.structure, rows, model.centering, model.decoupling
+        design,
+        model.structure,
+        rows,
+        model.centering,
+        model.decoupling,
+        model.smooths,
     )
 
 
@@ -180,7 +185,8 @@ def pilot_metric(model: PreparedModel) -> Array | None:
     known |= _variances_off_ridges(model, program, known)
     if model.structure.standardized:
         data = model.stan_data()
-        known["beta"] = known["beta"] / np.square(data["beta_multiplier"])
+        name = "beta_free" if model.structure.smooths else "beta"
+        known[name] = known[name] / np.square(data["beta_multiplier"])
         known["log_sigma"] = known["sigma"] / np.square(data["log_sigma_multiplier"])
     names = declared_names(model.program.source)
     if not known.keys() >= set(names):
@@ -215,6 +221,10 @@ def _inside_bounds(model: PreparedModel, point: dict[str, Any]) -> dict[str, Any
     bounds: dict[str, list[tuple[float, float]]] = {}
     closed: set[str] = set()
     renamed = {"Intercept": "alpha_c", **_variables(model)}
+    for own in model.design.predictors:
+        if own.smooths:
+            end = "" if own.parameter == "mean" else f"_{own.parameter}"
+            renamed[f"beta{end}"] = f"beta_free{end}"
     for row in model.scaling.priors(model.priors):
         lower, upper = row.prior.canonical.bounds
         known = class_of(row.parameter_class)
@@ -263,6 +273,9 @@ def starting_values(fit: FitResult) -> list[dict[str, Any]] | None:
     draws = (last.isel(chain=[n]) for n in range(last.sizes["chain"]))
     points = [_point(model, draw, start) for draw in draws]
     points = [model.scaling.to_stan(point) for point in points]
+    for predictor in predictors_of(model.design, model.structure):
+        for point in points:
+            point |= predictor.population.sampled_of_smooths(point, program)
     if model.structure.standardized:
         for point in points:
             point["log_sigma"] = float(np.log(point["sigma"]))

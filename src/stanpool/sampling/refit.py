@@ -61,8 +61,10 @@ def update(
         If the data are not suitable for the model.
     """
     model = fit.model
+    spec = spec_to_refit(model, priors)
     again = PreparedModel.from_spec(
-        spec_to_refit(model, priors),
+        # Other data have smooths of their own.
+        spec if data is None else replace(spec, smooths=()),
         model.source if data is None else data,
         strict=False,
     )

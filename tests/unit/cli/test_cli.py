@@ -298,7 +298,7 @@ FIT = ["fit", "radon", "--pooling=complete", "--formula"]
     [
         (["fit", "radn", "--formula", "y ~ x"], "Did you mean 'radon'?"),
         ([*FIT, "log_radon ~ flor"], "Did you mean 'floor'?"),
-        ([*FIT, "log_radon ~ s(floor)"], "no penalised smooths"),
+        ([*FIT, "log_radon ~ s(floor)"], "2 distinct value(s)"),
         ([*FIT, "log_radon ~ open('x', 'w')"], "no function 'open'"),
         ([*FIT, "log_radon ~ floor", "--prior", "tau"], "is not NAME=DIST"),
         ([*FIT, "log_radon ~ floor", "--prior", "sigma=x("], "cannot read the prior"),

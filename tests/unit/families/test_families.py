@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from golden.catalogue import models, small_data
+from golden.catalogue import data_of, models
 from stanpool.base.errors import SpecError
 from stanpool.data.likelihood import draw_outcomes, log_likelihood
 from stanpool.families.functions import LINKS
@@ -409,8 +409,8 @@ class TestRowsOfModels:
         ],
     )
     def test_log_likelihood_is_that_of_the_textbook(self, name: str) -> None:
-        model, data = models()[name], small_data()
-        rng = np.random.default_rng(21)
+        model, rng = models()[name], np.random.default_rng(21)
+        data = data_of(model)
         middle = 0.0
         if model.spec.link_name == "identity":
             y = model.design.y

@@ -345,8 +345,8 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("term", "said"),
         [
-            ("s(x)", "no penalised smooths; cr(x, df=5, constraints='center')"),
-            ("t2(x, z)", "no penalised smooths"),
+            ("te(x, z)", "a smooth surface is t2(x, z)"),
+            ("lo(x)", "a smooth curve is s(x)"),
             ("gp(x)", "no Gaussian processes"),
             ("ns(x, 3)", "cr(x, df=3, constraints='center')"),
             ("factor(k)", "write C(k)"),

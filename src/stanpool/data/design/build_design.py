@@ -120,6 +120,7 @@ def build_design(
         **_parts_of_outcome(spec, evaluated, y),
         categories=categories,
         ones=read_only(ones),
+        smooths=population.scales,
         encodings=encodings_of(population, matrices, expressed, encodings),
         centers=_centers(columns_of(x, labels, factors), seen, ones) if center else (),
     )
@@ -129,7 +130,13 @@ def _read_terms(
     spec: ModelSpec, frame: pd.DataFrame, surrogates: SurrogateRows | None
 ) -> tuple[TermMatrix, list[TermMatrix], list[FactorDesign]]:
     """Build the matrices of the population and of the factors, and the factors."""
-    matrix = term_matrix(spec.intercept, spec.terms, frame, dict(spec.functions))
+    matrix = term_matrix(
+        spec.intercept,
+        spec.terms,
+        frame,
+        dict(spec.functions),
+        known=dict(spec.smooths),
+    )
     population = identified_columns(matrix, spec.intercept, surrogates)
     first = int(spec.intercept)
     x, labels = population.values[:, first:], population.labels[first:]
@@ -137,7 +144,10 @@ def _read_terms(
     pairs = [build_factor(spec, term, frame, labels, surrogates) for term in pooled]
     factors = [factor for factor, _ in pairs]
     if spec.pooling == "partial":
-        factors = with_group_predictors(spec, factors, x, labels, frame)
+        plain = population.plain - first
+        factors = with_group_predictors(
+            spec, factors, x[:, :plain], labels[:plain], frame
+        )
     return population, [matrix for _, matrix in pairs], factors
 
 

@@ -17,7 +17,7 @@ from stanpool.base.errors import DataError, quote, quote_list
 from stanpool.data.design.covariance.roots import Root
 from stanpool.data.design.rank import about_means, column_means
 from stanpool.data.matrix.model_matrix import Column
-from stanpool.data.matrix.term_matrix import TermMatrix
+from stanpool.data.matrix.term_matrix import SmoothScale, TermMatrix
 
 
 @dataclass(frozen=True)
@@ -208,6 +208,9 @@ class ParameterDesign:
         its linear predictor is its logarithm in the user's units.
     centers
         From where the model counts predictors that are far from 0, by label.
+    smooths
+        The scales of the coefficients of the last columns of X, which are those of
+        smooths.
     """
 
     parameter: str
@@ -221,6 +224,19 @@ class ParameterDesign:
     is_value: bool = False
     log_unit: float = 0.0
     centers: tuple[tuple[str, float], ...] = ()
+    smooths: tuple[SmoothScale, ...] = ()
+
+    @property
+    def free(self) -> tuple[str, ...]:
+        """The labels of the coefficients whose priors have no scale to estimate."""
+        penalised = sum(each.count for each in self.smooths)
+        return self.coefficients[: len(self.coefficients) - penalised]
+
+    @property
+    def scale_of(self) -> np.ndarray:
+        """Which scale each of the other coefficients has, counted from 0."""
+        counts = [each.count for each in self.smooths]
+        return np.repeat(np.arange(len(counts)), counts)
 
     def take(self, rows: np.ndarray | slice) -> ParameterDesign:
         """Return the predictor of some rows, with all groups."""
@@ -302,9 +318,8 @@ class Design:
         The levels of an ordinal or categorical outcome; else empty.
     encodings
         How to build the matrices again for new rows.
-    centers
-        From where the model counts predictors of the mean that are far from 0, by
-        label.
+    centers, smooths
+        Of the linear predictor of the mean, as in ``ParameterDesign``.
     ones
         A column of ones, transformed as the rows are, shape ``(N,)``, where rows take
         the place of others; else None.
@@ -332,6 +347,7 @@ class Design:
     categories: tuple[Any, ...] = ()
     encodings: Encodings | None = None
     centers: tuple[tuple[str, float], ...] = ()
+    smooths: tuple[SmoothScale, ...] = ()
     ones: np.ndarray | None = None
     count: int | None = None
 
@@ -353,7 +369,17 @@ class Design:
             factors=self.factors,
             special=self.special,
             centers=self.centers,
+            smooths=self.smooths,
         )
+
+    @property
+    def built_smooths(self) -> dict[str, Any]:
+        """The smooths of all linear predictors as they were built, by their texts."""
+        if self.encodings is None:
+            return {}
+        own = (self.encodings, *self.encodings.parameters.values())
+        built = [each.population.built_smooths for each in own]
+        return {text: smooth for each in built for text, smooth in each.items()}
 
     @property
     def has_centers(self) -> bool:
@@ -420,12 +446,14 @@ class Design:
         """
         if self.encodings is None:
             return ()
+        # Others say what smooths leave out, in any row.
+        of_smooths = {x for own in self.built_smooths.values() for x in own.free}
         whose = ("", *(f" of {quote(each.factor)}" for each in self.factors))
         return tuple(
             f"{quote_list(labels)}{of}: no row has this combination of predictors, or "
             "the column is a linear combination of others"
-            for labels, of in zip(self.encodings.left_out, whose, strict=True)
-            if labels
+            for left_out, of in zip(self.encodings.left_out, whose, strict=True)
+            if (labels := [each for each in left_out if each not in of_smooths])
         )
 
     @property

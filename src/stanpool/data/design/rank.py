@@ -77,11 +77,15 @@ def identified(
     DataError
         If other columns are constant beside an intercept, or follow from others.
     """
-    own, labels = int(intercept), matrix.labels[int(intercept) :]
-    x = seen[:, own:]
+    own, told = int(intercept), seen.shape[1] - matrix.penalised
+    labels = matrix.labels[own:told]
+    x = seen[:, own:told]
     _refuse_names(labels)
     flat: Any = _is_constant(x, ones) if intercept else ~x.any(axis=0)
     may_go = {column - own for column in _of_interactions(matrix)}
+    # What others say already, as x does in x + s(x), a smooth need not say again.
+    free = matrix.of_smooths - matrix.penalised
+    may_go |= {*range(x.shape[1] - free, x.shape[1])}
     constant = [labels[k] for k in np.flatnonzero(flat) if k not in may_go]
     if constant:
         raise DataError(
@@ -104,7 +108,7 @@ def identified(
             raise DataError(_said_of_collinear(gram, kept, column, labels, intercept))
     if len(kept) == len(labels):
         return matrix
-    return _select(matrix, seen, [*range(own), *(own + each for each in kept)])
+    return _select(matrix, seen, [*range(own), *(own + each for each in kept)], told)
 
 
 def check_known(values: np.ndarray, left_out: LeftOut) -> np.ndarray:
@@ -134,15 +138,29 @@ def check_known(values: np.ndarray, left_out: LeftOut) -> np.ndarray:
     return kept
 
 
-def _select(matrix: TermMatrix, seen: np.ndarray, kept: list[int]) -> TermMatrix:
-    """Leave out columns, and find how they follow from others in the data."""
-    gone = [k for k in range(seen.shape[1]) if k not in kept]
+def _select(
+    matrix: TermMatrix, seen: np.ndarray, kept: list[int], told: int
+) -> TermMatrix:
+    """Leave out columns, and find how they follow from others in the data.
+
+    Parameters
+    ----------
+    matrix, seen
+        As for ``identified``.
+    kept
+        The columns that the data can tell.
+    told
+        How many columns must be told by data; the others, of smooths, are all kept.
+    """
+    gone = [k for k in range(told) if k not in kept]
     size = np.sqrt(np.square(seen[:, kept]).sum(axis=0))
     size = np.where(size > 0, size, 1.0)
     follows = np.linalg.lstsq(seen[:, kept] / size, seen[:, gone], rcond=None)[0]
     follows /= size[:, None]
     rounded = np.round(follows)
     follows = np.where(np.abs(follows - rounded) < 1e-8, rounded, follows)
+    follows = np.pad(follows, ((0, seen.shape[1] - told), (0, 0)))
+    kept = [*kept, *range(told, seen.shape[1])]
     return replace(
         matrix,
         values=matrix.values[:, kept],

@@ -17,6 +17,7 @@ import pandas as pd
 
 from stanpool.base.errors import DataError, SpecError, quote, quote_list
 from stanpool.data.entries import all_whole, refuse_rows
+from stanpool.data.matrix.smooths.smooth import build_smooth
 from stanpool.language.expression import (
     Call,
     Chain,
@@ -29,6 +30,7 @@ from stanpool.language.expression import (
 )
 from stanpool.language.vocabulary import (
     FUNCTIONS,
+    by_of,
     columns_of,
     constant,
     contrasts_of,
@@ -82,7 +84,7 @@ class Recipe:
 
 
 def evaluated(
-    node: Node, frame: pd.DataFrame, functions: Functions
+    node: Node, frame: pd.DataFrame, functions: Functions, known: Taken | None = None
 ) -> tuple[Any, Recipe]:
     """Evaluate an expression for the rows of the fit.
 
@@ -94,6 +96,8 @@ def evaluated(
         Columns of floats or categoricals.
     functions
         The user's own functions by name.
+    known
+        What was taken before, and is not taken anew: the smooths of a saved fit.
 
     Returns
     -------
@@ -107,7 +111,7 @@ def evaluated(
     DataError
         If the columns cannot be what the expression needs.
     """
-    walk = _Walk(frame, functions, {}, is_fit=True)
+    walk = _Walk(frame, functions, dict(known or {}), is_fit=True)
     return walk.column(node), Recipe(node, functions, walk.taken)
 
 
@@ -115,6 +119,13 @@ def evaluated_again(recipe: Recipe, frame: pd.DataFrame) -> Any:
     """Evaluate an expression for other rows, with what was taken at the fit."""
     walk = _Walk(frame, recipe.functions, dict(recipe.taken), is_fit=False)
     return walk.column(recipe.node)
+
+
+def smooth_again(recipe: Recipe, frame: pd.DataFrame) -> tuple[Any, Any]:
+    """Return the free and the penalised columns of a smooth for other rows."""
+    walk = _Walk(frame, recipe.functions, dict(recipe.taken), is_fit=False)
+    assert isinstance(recipe.node, Call)
+    return walk.smooth(recipe.node)
 
 
 def is_category(value: object) -> bool:
@@ -264,6 +275,8 @@ class _Walk:
         if call.name in self.functions:
             return self._of_user(call)
         function, kind = call.function, FUNCTIONS[call.function].kind
+        if kind == "smooth":
+            return np.concatenate(self.smooth(call), axis=1)
         if kind in ("taken", "frozen", "basis", "levels"):
             return self._with_state(call, kind)
         settings = settings_of(call)
@@ -276,6 +289,39 @@ class _Walk:
         with np.errstate(all="ignore"):
             apply = _OWN.get(function) or getattr(np, function)
             return apply(*arguments, **settings)
+
+    def smooth(self, call: Call) -> tuple[Any, Any]:
+        """Return the free and the penalised columns of a smooth."""
+        key, depends_on, rows = written(call), by_of(call), len(self.frame)
+        own = columns_of(call)[: FUNCTIONS[call.function].columns]
+        x = [np.broadcast_to(self._numbers(each), rows) for each in own]
+        names = [written(each, bare=True) for each in own]
+        by: Any = None
+        if depends_on is not None:
+            by = self.value(depends_on)
+            if not is_category(by):
+                by = np.broadcast_to(by, rows).astype(float)
+                if self._is_truth(depends_on):
+                    by = pd.Categorical(by == 1.0)
+        for each, values in zip([*names, "by"], [*x, by], strict=True):
+            if isinstance(values, np.ndarray):
+                said = f"{quote(each)} in {quote(key)} must be finite"
+                refuse_rows(values, ~np.isfinite(values), said)
+        if key not in self.taken:
+            settings: dict[str, Any] = settings_of(call)
+            inside = ", ".join(names)
+            if depends_on is not None:
+                inside += f", by={written(depends_on, bare=True)}"
+            self.taken[key] = build_smooth(
+                f"{call.name}({inside})",
+                names,
+                x,
+                kind=settings.get("bs", "tp"),
+                size=settings.get("k"),
+                by=by,
+            )
+        found: tuple[Any, Any] = self.taken[key].columns(x, by)
+        return found
 
     def _isin(self, call: Call, settings: Mapping[str, Any]) -> Any:
         values = settings.get("values")

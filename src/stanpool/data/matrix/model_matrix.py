@@ -23,12 +23,14 @@ from stanpool.data.matrix.evaluation import (
     evaluated,
     evaluated_again,
     is_category,
+    smooth_again,
 )
-from stanpool.data.matrix.term_matrix import TermMatrix
+from stanpool.data.matrix.smooths.smooth import Smooth
+from stanpool.data.matrix.term_matrix import SmoothScale, TermMatrix
 from stanpool.language.expression import Call, Chain, Name, Node, Number, parse, written
 from stanpool.language.model_spec import LARGEST_NUMBER
 from stanpool.language.terms import factors, read_arithmetic, read_term, with_aliases
-from stanpool.language.vocabulary import calls, depends_on_rows
+from stanpool.language.vocabulary import calls, depends_on_rows, is_smooth
 
 _REPEATS = 8  # rows for each combination of levels
 _TRIED_ROWS = 1000
@@ -87,8 +89,20 @@ def rebuild(matrix: TermMatrix, frame: pd.DataFrame) -> np.ndarray:
         If an ordinary factor has a level that the model has not seen, or a value is
         not finite.
     """
+    values = _rebuild_plain(matrix, frame)
+    if matrix.smooths:
+        parts = [smooth_again(own, frame) for own in matrix.smooths]
+        free, penalised = zip(*parts, strict=True)
+        values = np.concatenate([values, *free, *penalised], axis=1)
+    return values if matrix.left_out is None else check_known(values, matrix.left_out)
+
+
+def _rebuild_plain(matrix: TermMatrix, frame: pd.DataFrame) -> np.ndarray:
+    """Build the columns that are not of smooths for new rows."""
+    labels = matrix.all_labels
+    labels = labels[: len(labels) - matrix.of_smooths]
     if matrix.recipe is None:
-        return np.ones((len(frame), len(matrix.labels)))
+        return np.ones((len(frame), len(labels)))
     columns = {
         alias: _handed_over(evaluated_again(recipe, frame))
         for alias, recipe in matrix.factors.items()
@@ -103,8 +117,8 @@ def rebuild(matrix: TermMatrix, frame: pd.DataFrame) -> np.ndarray:
         names = _relabel(str(problem), matrix.factors)
         raise DataError(f"new rows do not fit the model: {names}") from None
     values = np.asarray(built, dtype=float)
-    _refuse_infinite(values, matrix.all_labels)
-    return values if matrix.left_out is None else check_known(values, matrix.left_out)
+    _refuse_infinite(values, labels)
+    return values
 
 
 def term_matrix(
@@ -114,8 +128,62 @@ def term_matrix(
     functions: Functions,
     *,
     full_rank: bool = True,
+    known: Mapping[str, Any] | None = None,
 ) -> TermMatrix:
-    """Build a design matrix through formulaic, with the user's labels.
+    """Build a design matrix, with the user's labels.
+
+    Parameters
+    ----------
+    intercept, terms
+        Whether there is an intercept, and the other terms.
+    frame
+        The columns that the model uses.
+    functions
+        A user's own functions.
+    full_rank
+        Whether levels whose columns follow from others are left out.
+    known
+        Smooths that are not built anew, by their texts.
+    """
+    read = [(text, _read(text, functions)) for text in terms]
+    plain = [text for text, node in read if not is_smooth(node)]
+    matrix = _plain_matrix(intercept, plain, frame, functions, full_rank=full_rank)
+    smooths = {written(node): node for _, node in read if is_smooth(node)}
+    for node in smooths.values():
+        matrix = _with_smooth(matrix, *evaluated(node, frame, functions, known))
+    return matrix
+
+
+def _with_smooth(matrix: TermMatrix, columns: Any, recipe: Recipe) -> TermMatrix:
+    """Add a smooth to a matrix: its penalised columns come last."""
+    smooth: Smooth = recipe.taken[written(recipe.node)]
+    first, last = np.split(
+        matrix.values, [matrix.values.shape[1] - matrix.penalised], 1
+    )
+    of_first = matrix.labels[: first.shape[1]]
+    free, penalised = np.split(columns, [len(smooth.free)], axis=1)
+    own = [
+        label
+        for name, count in smooth.scales
+        for label in SmoothScale(name, count).labels
+    ]
+    return replace(
+        matrix,
+        values=np.concatenate([first, free, last, penalised], axis=1),
+        labels=(*of_first, *smooth.free, *matrix.labels[first.shape[1] :], *own),
+        smooths=(*matrix.smooths, recipe),
+    )
+
+
+def _plain_matrix(
+    intercept: bool,
+    terms: Sequence[str],
+    frame: pd.DataFrame,
+    functions: Functions,
+    *,
+    full_rank: bool,
+) -> TermMatrix:
+    """Build a design matrix without smooths through formulaic.
 
     formulaic sees each factor as a column under an alias, and evaluates nothing.
     Without ``full_rank`` there is a column for each level of every factor, none is a

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stanpool.data.matrix.evaluation import Recipe
+from stanpool.data.matrix.smooths.smooth import Smooth
 from stanpool.language.expression import written
 
 if TYPE_CHECKING:
@@ -37,6 +38,27 @@ class LeftOut:
 
 
 @dataclass(frozen=True)
+class SmoothScale:
+    """The scale of coefficients of a smooth.
+
+    Attributes
+    ----------
+    name
+        The smooth, or which part of it: ``s(x)``.
+    count
+        How many coefficients it is the scale of.
+    """
+
+    name: str
+    count: int
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels of these coefficients."""
+        return tuple(f"{self.name}.{number}" for number in range(1, self.count + 1))
+
+
+@dataclass(frozen=True)
 class TermMatrix:
     """A design matrix and what it takes to build it again for new data.
 
@@ -52,6 +74,9 @@ class TermMatrix:
         For each alias in the recipe, how the factor is evaluated.
     left_out
         The columns that the data cannot tell from others; they are not in the matrix.
+    smooths
+        The smooths. Their free columns come after all others, and their penalised
+        columns, which are those that have a scale to estimate, after these.
     """
 
     values: np.ndarray
@@ -59,6 +84,40 @@ class TermMatrix:
     recipe: FormulaicSpec | None
     factors: Mapping[str, Recipe]
     left_out: LeftOut | None = None
+    smooths: tuple[Recipe, ...] = ()
+
+    @property
+    def scales(self) -> tuple[SmoothScale, ...]:
+        """The scales of the coefficients of penalised columns, which are the last."""
+        return tuple(SmoothScale(*each) for own in self._smooths for each in own.scales)
+
+    @property
+    def penalised(self) -> int:
+        """The number of penalised columns."""
+        return sum(each.count for each in self.scales)
+
+    @property
+    def plain(self) -> int:
+        """The number of columns that are not of smooths: they are the first."""
+        free = {label for own in self._smooths for label in own.free}
+        return sum(label not in free for label in self.labels) - self.penalised
+
+    @property
+    def of_smooths(self) -> int:
+        """The number of all columns of smooths."""
+        return self.penalised + sum(len(own.free) for own in self._smooths)
+
+    @property
+    def built_smooths(self) -> dict[str, Smooth]:
+        """The smooths as they were built, by their texts."""
+        texts = [written(own.node) for own in self.smooths]
+        return {
+            text: own.taken[text] for text, own in zip(texts, self.smooths, strict=True)
+        }
+
+    @property
+    def _smooths(self) -> list[Smooth]:
+        return [*self.built_smooths.values()]
 
     @property
     def all_labels(self) -> tuple[str, ...]:

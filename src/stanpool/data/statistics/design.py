@@ -107,6 +107,8 @@ def why_not_chunked(spec: ModelSpec) -> str:
     """Say why a model needs its rows; empty if it does not."""
     if spec.compress is False:
         return "compress=False asks for a program that uses the rows as they are"
+    if spec.smooth_terms:
+        return f"the knots of {spec.smooth_terms[0]} are taken from all of them"
     if any(term.covariance for term in spec.groups):
         return "groups have a known covariance"
     if spec.is_gaussian:

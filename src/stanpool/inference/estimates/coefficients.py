@@ -67,7 +67,8 @@ def fixef(
         return describe_each(*fixef_draws(fit), prob)
     own = parameter_design(fit.model, parameter)
     found = coefficients(fit.model, fit.posterior, parameter)
-    index, draws = list(own.coefficients), [*found.beta[:, 0].T]
+    index = list(own.free)
+    draws = [*found.beta[:, 0].T[: len(index)]]
     # Groups that have values of the parameter have no population without pooling.
     if own.intercept and not (own.is_value and parameter not in fit.posterior):
         index, draws = ["Intercept", *index], [found.alpha[:, 0], *draws]
@@ -236,8 +237,8 @@ def fixef_draws(fit: FitResult) -> tuple[list[str], list[Array]]:
         if "Intercept" in own:
             index.append(f"{of}Intercept")
             draws.append(flat(own["Intercept"]))
-        if design.coefficients:
-            index += [f"{of}{label}" for label in design.coefficients]
+        if design.mean.free:
+            index += [f"{of}{label}" for label in design.mean.free]
             draws += [*flat(own["beta"]).T]
     if "cutpoint" in posterior:
         index += [f"cutpoint[{each}]" for each in posterior["between"].to_numpy()]

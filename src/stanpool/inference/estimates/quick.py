@@ -104,6 +104,8 @@ def _pilot_of(model: PreparedModel) -> PilotEstimate:
         reason = f"it takes {name} as one number, and {name} has a formula"
     elif model.design.special:
         reason = "it does not estimate latent factors"
+    elif model.design.smooths:
+        reason = "it does not estimate the scales of smooths"
     elif model.pilot is not None:
         return model.pilot
     raise SpecError(

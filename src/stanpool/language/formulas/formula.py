@@ -19,6 +19,7 @@ from stanpool.language.expression import Call, Node, Number, Span, Unary, parse
 from stanpool.language.latent_factors import LatentFactors
 from stanpool.language.model_spec import GroupTerm, ModelSpec, ParameterFormula
 from stanpool.language.terms import read_arithmetic, read_term
+from stanpool.language.vocabulary import is_smooth
 
 _QUOTED_NAME = re.compile(r"`((?:[^`]|``)+)`", re.DOTALL)
 _CALL = re.compile(r"\s*(\w+)\s*\((.*)\)\s*", re.DOTALL)
@@ -68,7 +69,8 @@ def parse_formula(text: str, functions: Collection[str] = ()) -> Formula:
         ``mm(g1, g2, weights=(w1, w2))``, where it gets their sum with these weights, as
         they are; ``gr(species, cov=A)`` for groups with a known covariance;
         ``icar(region, W)`` for regions that are like their neighbours;
-        ``factors(user, item, rank=2)`` for latent factors; ``offset(z)`` is
+        ``factors(user, item, rank=2)`` for latent factors; ``s(x)`` and ``t2(x, z)``
+        for penalised smooths; ``offset(z)`` is
         added to the linear predictor as it is. Parts of
         the outcome are ``trials(n)``, ``se(s)``, ``se(s, sigma=True)``,
         ``exposure(e)``, ``weights(w)``, ``cens(c)``, ``cens(c, upper)`` and
@@ -265,8 +267,18 @@ def _bound(node: Node | None, functions: Collection[str]) -> str | float | None:
     return _arithmetic(node.at, functions)
 
 
-def _population_term(sign: str, span: Span, functions: Collection[str]) -> str:
-    """Return a term's text, refusing what only looks like one."""
+def _population_term(
+    sign: str, span: Span, functions: Collection[str], *, varies: bool = False
+) -> str:
+    """Return the text of a term, refusing what only looks like one.
+
+    Parameters
+    ----------
+    sign, span, functions
+        The sign before the term, where it is written, and a user's own functions.
+    varies
+        Whether it stands in a group term.
+    """
     if not span.text:
         raise span.error("a term is missing beside this '+' or '-'.")
     if span.text == ".":
@@ -285,7 +297,14 @@ def _population_term(sign: str, span: Span, functions: Collection[str]) -> str:
             "their means, pass center_predictors=False. If a column has this name, "
             "rename it."
         )
-    read_term(span, functions)
+    is_curve = is_smooth(read_term(span, functions))
+    if is_curve and sign == "-":
+        raise span.error("a smooth cannot be subtracted. Leave it out of the formula.")
+    if is_curve and varies:
+        raise span.error(
+            "smooths do not vary over groups. A curve for each group is s(x, by=g), "
+            "beside the group term."
+        )
     return span.text if sign == "+" else f"-{span.text}"
 
 
@@ -322,7 +341,7 @@ def _read_group_term(span: Span, functions: Collection[str]) -> list[GroupTerm]:
         if term.text in ("0", "1"):
             intercept = (term.text == "1") == (sign == "+")
         else:
-            terms.append(_population_term(sign, term, functions))
+            terms.append(_population_term(sign, term, functions, varies=True))
     if not (intercept or terms):
         raise left.error("nothing varies in this group term; write '(1 | g)'.")
     shared = GroupTerm("", intercept, tuple(terms), correlated=len(bars) == 1)

@@ -215,7 +215,7 @@ def _terms(symbols: Symbols, own: ParameterDesign) -> Iterator[Math]:
     if own.intercept and "Intercept" not in elsewhere:
         yield symbols.coefficient("Intercept", parameter=name)
     yield from _group_terms(symbols, own, of_intercepts=True)
-    slopes = [each for each in own.coefficients if each not in elsewhere]
+    slopes = [each for each in own.free if each not in elsewhere]
     if len(slopes) > _MOST_PREDICTORS:
         beta, x = (
             Indexed(letter, at=(PREDICTOR, *at))
@@ -229,6 +229,8 @@ def _terms(symbols: Symbols, own: ParameterDesign) -> Iterator[Math]:
         beta = symbols.coefficient(label, parameter=name)
         yield times(beta, symbols.predictor(label))
     yield from _group_terms(symbols, own, of_intercepts=False)
+    for each in own.smooths:
+        yield symbols.curve(each.name, parameter=name)
     for term in own.special:
         yield _product(symbols, [side.column for side in term.sides], term.scales)
 
@@ -237,7 +239,7 @@ def _summed(symbols: Symbols) -> tuple[str, ...]:
     """Return the predictors that are written as a sum, as they are many."""
     mean = symbols.design.mean
     elsewhere = _in_groups(mean)
-    slopes = tuple(each for each in mean.coefficients if each not in elsewhere)
+    slopes = tuple(each for each in mean.free if each not in elsewhere)
     return slopes if len(slopes) > _MOST_PREDICTORS else ()
 
 
@@ -311,6 +313,13 @@ def _groups(symbols: Symbols) -> Iterator[Statement]:
                 else:
                     both = symbols, own, factor
                     yield from _of_factor(*both, is_correlated(factor))
+    for own in design.predictors:
+        for smooth in own.smooths:
+            curve = symbols.curve(smooth.name, parameter=own.parameter)
+            tau = symbols.scale_of_smooth(smooth.name, parameter=own.parameter)
+            said = f"made of {smooth.count} coefficients, each Normal(0, tau)"
+            smooth_of = call("Smooth", tau)
+            yield Statement("groups", curve, "~", smooth_of, (ROW.name,), said)
     for term in design.special:
         for letter, side in zip((SCORE, LOADING), term.sides, strict=True):
             at = symbols.letters[side.column]

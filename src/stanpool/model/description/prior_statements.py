@@ -155,6 +155,8 @@ def _parameter(symbols: Symbols, row: PriorRow) -> _Parameter:
             category, label = _parts(symbols, row.label, design.coefficients)
             one = symbols.coefficient(label, category=category)
             return _Parameter(one, one_of=_general(symbols, one))
+        case "tau_s" if row.label is not None:
+            return _Parameter(symbols.scale_of_smooth(row.label))
         case "b" | "tau" if factor is not None and row.label is not None:
             category, label = _parts(symbols, row.label, factor.varying)
             name, at = factor.factor, symbols.letters[factor.factor]
@@ -180,6 +182,8 @@ def _of_formula(
     name, kind = own.parameter, known.removesuffix(f"_{own.parameter}")
     if kind in ("Intercept", "beta"):
         return symbols.coefficient(row.label or "Intercept", parameter=name)
+    if kind == "tau_s" and row.label is not None:
+        return symbols.scale_of_smooth(row.label, parameter=name)
     number_ = row.parameter_class[len(known) :].removeprefix("_")
     factor = own.factors[int(number_ or 1) - 1].factor
     if kind == "Omega" or row.label is None:

@@ -128,6 +128,16 @@ class Symbols:
             of = (*of, Label(category))
         return Indexed(Symbol("tau"), of, at, self._above(factor, parameter))
 
+    def curve(self, smooth: str, *, parameter: str = "mean") -> Indexed:
+        """Return the symbol of what a smooth adds to a row besides straight lines."""
+        above = () if parameter == "mean" else (symbol_of_parameter(parameter),)
+        return Indexed(Symbol("f"), (Label(smooth),), (ROW,), above)
+
+    def scale_of_smooth(self, smooth: str, *, parameter: str = "mean") -> Indexed:
+        """Return the symbol of the scale of a smooth."""
+        above = () if parameter == "mean" else (symbol_of_parameter(parameter),)
+        return Indexed(Symbol("tau"), (Label(smooth),), (), above)
+
     def matrix(self, name: str, factor: str, *, parameter: str = "mean") -> Indexed:
         """Return the symbol of a factor's covariances or correlations."""
         return Indexed(Symbol(name), above=self._above(factor, parameter))

@@ -220,7 +220,10 @@ def residual_scales(
 def normal_priors(
     priors: list[PriorRow], width: int, first: int
 ) -> tuple[Array, Array]:
-    """Return location and precision of the population's priors, as if normal."""
+    """Return location and precision of the population's priors, as if normal.
+
+    Those of the coefficients of smooths, the last, are taken as wide: rows tell them.
+    """
     location, precision = np.zeros(width), np.full(width, 1e-10)
     place = first
     for row in priors:

@@ -214,12 +214,13 @@ def _has_level(spec: ModelSpec, design: Design) -> bool:
 def _counts(spec: ModelSpec, design: Design) -> tuple[int, int]:
     """Count the predictors, and the coefficients of groups that have a scale."""
     varying = sum(len(factor.varying) for factor in design.factors)
-    predictors = len(design.coefficients)
+    predictors = len(design.mean.free)
     if spec.pooling == "none":
         # Groups have coefficients of their own, under the priors of a population's.
         slopes = [label for label in design.factors[0].varying if label != "Intercept"]
         return predictors + len(slopes), 1
-    return predictors, varying + sum(term.scales for term in design.special)
+    others = len(design.smooths) + sum(term.scales for term in design.special)
+    return predictors, varying + others
 
 
 def _located(spec: ModelSpec) -> str:

@@ -112,11 +112,16 @@ def _population(
             yield "Intercept", label, names, prior, rule
     rule = f"default: {scales.rules['predictor']}"
     for category in predictors:
-        for label, column in zip(design.coefficients, design.X.T, strict=True):
+        # The last columns are those of smooths.
+        for label, column in zip(design.mean.free, design.X.T, strict=False):
             own = label if category is None else f"{category}, {label}"
             names = list(dict.fromkeys([f"beta[{own}]", f"beta[{label}]", "beta"]))
             prior = _normal(0.0, scales.predictor / scales.spread(design, column))
             yield "beta", own, names, prior, rule
+    rule = f"default: {scales.rules['special']}"
+    for scale in design.smooths:
+        prior = _exponential(scales.group)
+        yield "tau_s", scale.name, _member("tau_s", scale.name), prior, rule
 
 
 def _own_coefficients(

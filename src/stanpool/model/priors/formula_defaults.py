@@ -48,8 +48,8 @@ def parameters_of_formula(own: ParameterDesign, number: Prior) -> Iterator[_Para
     has_level = own.intercept or bool(levels.any())
     # Where nothing else takes up the level, predictors must, as those of means do.
     whole = unit if has_level else math.hypot(unit, location)
-    share = whole / math.sqrt(max(len(own.coefficients), 1))
-    for label, column, level in zip(own.coefficients, own.X.T, levels, strict=True):
+    share = whole / math.sqrt(max(len(own.free), 1))
+    for label, column, level in zip(own.free, own.X.T, levels, strict=False):
         names = [f"beta_{name}[{label}]", f"{name}.beta[{label}]"]
         names += [f"beta_{name}", f"{name}.beta"]
         size = math.hypot(
@@ -60,10 +60,16 @@ def parameters_of_formula(own: ParameterDesign, number: Prior) -> Iterator[_Para
         if level:
             prior, rule = _normal(location * level, spread * abs(level)), level_rule
         yield f"beta_{name}", label, names, prior, rule
-    varying = sum(len(factor.varying) for factor in own.factors)
+    varying = len(own.smooths) + sum(len(factor.varying) for factor in own.factors)
+    mean = unit / (2.0 * math.sqrt(max(varying, 1)))
+    for each in own.smooths:
+        names = [f"tau_s_{name}[{each.name}]", f"tau_s_{name}"]
+        rule = f"default: mean {_written(mean)}, of {scale}"
+        prior = Prior("exponential", (_round(1.0 / mean),))
+        yield f"tau_s_{name}", each.name, names, prior, rule
     for number_of, factor in enumerate(own.factors, 1):
         end = f"_{number_of}" if number_of > 1 else ""
-        yield from _scales(own, factor, end, unit / (2.0 * math.sqrt(varying)))
+        yield from _scales(own, factor, end, mean)
         if not factor.uncorrelated and len(factor.coefficients) > 1:
             names = [f"Omega_{name}_{factor.factor}", f"Omega_{name}"]
             rule = "default: lkj(2) (Stan User's Guide)"

@@ -86,7 +86,15 @@ def variable_of(name: str, structure: Structure) -> tuple[str, str | None]:
         return _CATEGORICAL_VARIABLES[base]
     if base == "tau_sigma" and structure.residual:
         return base, None
+    own, _, parameter = base.partition("_")
+    if own == "beta" and structure.has_smooths(parameter or "mean"):
+        return free_coefficients(f"_{parameter}" if parameter else "")
     return stan_variables()[base]
+
+
+def free_coefficients(s: str) -> tuple[str, str]:
+    """Name the coefficients that are not of smooths, and their number."""
+    return f"beta_free{s}", f"K_free{s}"
 
 
 def prior_block(

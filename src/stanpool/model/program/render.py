@@ -115,9 +115,11 @@ def _program_name(template: str, structure: Structure) -> str:
         if len(structure.factors) > 1:
             described = described or "plain"
         parts.append(described)
+    parts.append("smooths" if structure.smooths else "")
     parts += structure.special
     for own in structure.parameters:
         parts.append(f"{own.parameter}_formula")
+        parts.append("smooths" if own.smooths else "")
         parts += ["group" + "_correlated" * each.correlated for each in own.factors]
         parts.append("" if own.intercept else f"no_{own.parameter}_intercept")
     if structure.residual:

@@ -19,6 +19,7 @@ from stanpool.data.compression.integrated_rows import (
 from stanpool.data.design.design import Design
 from stanpool.language.prior import DISTRIBUTIONS, Prior
 from stanpool.model.pilot.centering import Centering, centered_elsewhere
+from stanpool.model.pilot.smooths import SmoothEstimate
 from stanpool.model.priors.in_force import PriorRow, class_of
 from stanpool.model.program.prior_blocks import (
     UNSTATED,
@@ -42,6 +43,7 @@ def stan_data(
     rows: CompressedRows | Crossproducts | MarginalRows | None = None,
     centering: Sequence[Centering] = (),
     decoupling: Decoupling | None = None,
+    smooths: SmoothEstimate | None = None,
 ) -> dict[str, Any]:
     """Build the data dictionary that goes with a rendered program.
 
@@ -57,6 +59,8 @@ def stan_data(
         For the adaptive program: how far the coefficients of each factor are centered.
     decoupling
         How the population's coefficients are sampled apart from the groups', if so.
+    smooths
+        An estimate of the smooths, if there are any.
 
     Returns
     -------
@@ -67,7 +71,7 @@ def stan_data(
     if structure.standardized:
         assert isinstance(rows, MarginalRows)
         data |= _pilot_data(design, rows, prior_only=prior_only)
-    program = program_data(design, structure, rows, centering, decoupling)
+    program = program_data(design, structure, rows, centering, decoupling, smooths)
     if decoupling is not None:
         data |= decoupling.data()
     for predictor in predictors_of(design, structure):
@@ -97,6 +101,7 @@ def program_data(
     rows: CompressedRows | Crossproducts | MarginalRows | None,
     centering: Sequence[Centering],
     decoupling: Decoupling | None = None,
+    smooths: SmoothEstimate | None = None,
 ) -> ProgramData:
     """Return what decides the data of terms besides their design."""
     units: dict[int, Array] = {}
@@ -106,7 +111,7 @@ def program_data(
     chosen = elsewhere_of(design, structure, centering)
     is_adaptive = structure.parameterization == "adaptive"
     own = centering if is_adaptive else ()
-    return ProgramData(structure, rows, own, chosen, units, decoupling)
+    return ProgramData(structure, rows, own, chosen, units, decoupling, smooths)
 
 
 def elsewhere_of(
@@ -220,7 +225,7 @@ def _pilot_data(
 ) -> dict[str, Any]:
     """Return the offsets and multipliers of coefficients and the residual scale."""
     first = int(design.intercept)
-    own = slice(first, first + len(design.coefficients))
+    own = slice(first, first + len(design.mean.free))
     found = pilot_of_rest(rows)
     # The multipliers give these parameters the same spread in the sampler's coordinates
     # as the mean and the scale of J groups have, since a warm-up starts with one scale.

@@ -65,12 +65,15 @@ class ParameterStructure:
         Whether there is a population intercept.
     factors
         The grouping factors over which its coefficients vary; they are noncentered.
+    smooths
+        Whether it has smooths.
     """
 
     parameter: str
     link: str
     intercept: bool
     factors: tuple[FactorStructure, ...] = ()
+    smooths: bool = False
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,8 @@ class Structure:
         unless pooling is partial.
     factors
         The grouping factors.
+    smooths
+        Whether the mean has smooths.
     special
         The kinds of other terms, as of ``SpecialTerm``.
     parameters
@@ -122,6 +127,7 @@ class Structure:
     intercept: bool
     parameterization: Parameterization | None = None
     factors: tuple[FactorStructure, ...] = ()
+    smooths: bool = False
     special: tuple[str, ...] = ()
     parameters: tuple[ParameterStructure, ...] = ()
     residual: str | None = None
@@ -165,6 +171,12 @@ class Structure:
             if own.parameter == parameter:
                 return own.factors
         return (FactorStructure(),) if self.residual else ()
+
+    def has_smooths(self, parameter: str) -> bool:
+        """Whether the linear predictor of a parameter has smooths."""
+        if parameter == "mean":
+            return self.smooths
+        return any(x.smooths for x in self.parameters if x.parameter == parameter)
 
     @property
     def by_row(self) -> frozenset[str]:
@@ -241,6 +253,7 @@ class Structure:
 _VARIABLES: Mapping[str, tuple[str, str | None]] = {
     "Intercept": ("alpha_c", None),
     "beta": ("beta", "K"),
+    "tau_s": ("tau_s", "S"),
     "b": ("b_c", "Q"),
     "tau": ("tau", "Q"),
     "Omega": ("L_Omega", None),
@@ -264,6 +277,7 @@ def stan_variables() -> dict[str, tuple[str, str | None]]:
         of_formulas |= {
             f"Intercept_{own}": (f"alpha_c_{own}", None),
             f"beta_{own}": (f"beta_{own}", f"K_{own}"),
+            f"tau_s_{own}": (f"tau_s_{own}", f"S_{own}"),
             f"tau_{own}": (f"tau_{own}", f"Q_{own}"),
             f"Omega_{own}": (f"L_Omega_{own}", None),
         }
@@ -332,7 +346,7 @@ def structure_of(
     decoupled = (
         decoupled
         and parameterization == "adaptive"
-        and not any(within)
+        and not (any(within) or design.smooths)
         and all(factor.root is None for factor in design.factors)
         and not any(is_bounded(dict(ordered).get(x, ())) for x in of_population)
     )
@@ -360,6 +374,7 @@ def structure_of(
                 zip(design.factors, correlated_factors(spec, design), strict=True)
             )
         ),
+        smooths=bool(design.smooths),
         special=tuple(term.kind for term in design.special),
         parameters=tuple(map(_structure_of_parameter, design.formulas)),
         residual=pooled if design.residual is not None else None,
@@ -393,6 +408,7 @@ def _structure_of_parameter(own: ParameterDesign) -> ParameterStructure:
             )
             for factor in own.factors
         ),
+        bool(own.smooths),
     )
 
 

@@ -34,9 +34,9 @@ from stanpool.model.program.structure import base_and_number
 if TYPE_CHECKING:
     from stanpool.engine.values.draws import Draws
 
-_PER_PREDICTOR = {"beta", "b", "b_c", "tau"}
+_PER_PREDICTOR = {"beta", "beta_free", "b", "b_c", "tau"}
 _PER_OUTCOME = {"Intercept", "alpha_c", "alpha_bar", "alpha", "sigma", "sigma_j"}
-_PER_OUTCOME |= {"loading_scale", "loadings"} | _PER_PREDICTOR
+_PER_OUTCOME |= {"loading_scale", "loadings", "tau_s"} | _PER_PREDICTOR
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,7 +165,7 @@ class Scaling:
             return scaling._of(name)
         base, suffix = base_and_number(name)
         scales = np.ones(1)
-        if base == "beta":
+        if base in ("beta", "beta_free"):
             scales = self.population
         elif base in _PER_PREDICTOR:
             scales = self.factors[int(suffix.strip("_") or 1) - 1]
@@ -188,6 +188,8 @@ class Scaling:
         if len(scales) < 2:
             return scales.item() if len(scales) else 1.0
         shape = np.shape(values)
+        if name == "beta_free":
+            return scales[: shape[-1]]
         if name == "beta":  # a column for each category
             return scales.reshape(-1, *[1] * (len(shape) - leading - 1))
         return np.tile(scales, shape[-1] // len(scales))
@@ -223,7 +225,8 @@ def scaling_of(spec: ModelSpec, design: Design, priors: Iterable[PriorRow]) -> S
     """
     design = centered_design(design)
     of_label = {"Intercept": 1.0}
-    columns = [*zip(design.coefficients, design.X.T, strict=True)]
+    # Columns of smooths are on a scale of their own already.
+    columns = [*zip(design.mean.free, design.X.T, strict=False)]
     for factor in design.factors:
         columns += zip(factor.varying, factor.Z.T, strict=True)
     for label, column in columns:
@@ -249,7 +252,7 @@ def scaling_of(spec: ModelSpec, design: Design, priors: Iterable[PriorRow]) -> S
         levels = [np.ones_like(level) for level in levels]
     of_label |= products
     return Scaling(
-        np.array([of_label[label] for label in design.coefficients]),
+        np.array([of_label.get(label, 1.0) for label in design.coefficients]),
         tuple(
             np.array([of_label[label] for label in factor.varying])
             for factor in design.factors
@@ -267,7 +270,9 @@ def _scaling_of_formula(own: ParameterDesign, may_scale: bool) -> Scaling:
         found = [_power_of_ten(float(np.std(column))) for column in columns.T]
         return np.array(found) if may_scale else np.ones(columns.shape[1])
 
-    return Scaling(powers(own.X), tuple(powers(each.Z) for each in own.factors), ())
+    population = powers(own.X)
+    population[len(own.free) :] = 1.0
+    return Scaling(population, tuple(powers(each.Z) for each in own.factors), ())
 
 
 def _effects(design: Design, factor: FactorDesign) -> Iterable[tuple[int, int, str]]:

@@ -21,10 +21,14 @@ def reserved() -> set[str]:
     own = {
         name
         for name, known in parameter_classes().items()
-        if known.indexed != "varying" and not known.of_formula
+        if known.indexed not in ("varying", "smooth") and not known.of_formula
     }
     dims = ("chain", "draw", "row", "coefficient", "category", "between")
     return {".", *dims, *WITH_ZEROS, *own}
+
+
+# The dimension of the coefficients of smooths.
+SMOOTH_COEFFICIENT = "smooth_coefficient"
 
 
 @dataclass(frozen=True)

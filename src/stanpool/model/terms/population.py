@@ -13,7 +13,12 @@ from stanpool.base.errors import SpecError, quote
 from stanpool.data.design.design import ParameterDesign
 from stanpool.model.pilot.estimate import PilotEstimate
 from stanpool.model.priors.distributions import PriorDraws, draw_from_prior
-from stanpool.model.terms.names import Claim, Labelled, labels_of
+from stanpool.model.terms.names import (
+    SMOOTH_COEFFICIENT,
+    Claim,
+    Labelled,
+    labels_of,
+)
 from stanpool.model.terms.term import (
     InitialValues,
     Noise,
@@ -41,11 +46,14 @@ class PopulationDraws:
         Coefficients, shape ``(S, D, K)``.
     cutpoint
         Cutpoints, shape ``(S, C - 1)``, or None.
+    tau
+        Scales of smooths, shape ``(S, scales)``, or None.
     """
 
     alpha: Array
     beta: Array
     cutpoint: Array | None = None
+    tau: Array | None = None
 
     def effect(self, rows: ParameterDesign, unseen: UnseenGroups) -> Array:
         """Return the population's linear predictors of rows, ``(S, D, rows)``."""
@@ -87,6 +95,10 @@ class PopulationTerm:
             names = ("Intercept", "beta", "coefficient")
             taken = tuple(f"{name}_{own}" for name in names)
             yield Claim(f"the formula of {quote(own)}", taken)
+        if self.design.smooths:
+            of_smooths = ("beta_s", "tau_s", "smooth", SMOOTH_COEFFICIENT)
+            taken = tuple(f"{name}{self.suffix}" for name in of_smooths)
+            yield Claim("s()", taken)
 
     def labelled(self, stan: StanVariables) -> Labelled:
         """Label draws of Stan's variables; of one number the family has the name."""
@@ -100,12 +112,19 @@ class PopulationTerm:
             coords["category"] = labels_of(self.categories)
         if self.design.intercept:
             variables[f"Intercept{end}"] = (categories, stan(f"alpha{end}"))
-        if self.design.coefficients:
-            beta = stan(f"beta{end}")
+        free = self.design.free
+        if free:
+            beta = stan(f"beta{end}")[:, :, : len(free)]
             if categories:
                 beta = np.swapaxes(beta, 2, 3)
             variables[f"beta{end}"] = ((*categories, f"coefficient{end}"), beta)
-            coords[f"coefficient{end}"] = labels_of(self.design.coefficients)
+            coords[f"coefficient{end}"] = labels_of(free)
+        if self.design.smooths:
+            variables[f"tau_s{end}"] = ((f"smooth{end}",), stan(f"tau_s{end}"))
+            coords[f"smooth{end}"] = labels_of([x.name for x in self.design.smooths])
+            dim = f"{SMOOTH_COEFFICIENT}{end}"
+            variables[f"beta_s{end}"] = ((dim,), stan(f"beta{end}")[:, :, len(free) :])
+            coords[dim] = labels_of(self.design.coefficients[len(free) :])
         if self.cutpoints:
             variables["cutpoint"] = (("between",), stan("cutpoint"))
             coords["between"] = labels_of(self.cutpoints)
@@ -122,14 +141,23 @@ class PopulationTerm:
             return PopulationDraws(alpha, beta)
         if f"Intercept{self.suffix}" in posterior:
             alpha = posterior[f"Intercept{self.suffix}"].reshape(alpha.shape)
-        if own.coefficients:
-            beta = posterior[f"beta{self.suffix}"].reshape(count, self.predictors, -1)
+        parts = [beta]
+        if own.free:
+            parts.append(posterior[f"beta{self.suffix}"])
+        if own.smooths:
+            parts.append(posterior[f"beta_s{self.suffix}"])
+        shape = (count, self.predictors, -1)
+        beta = np.concatenate([each.reshape(shape) for each in parts], axis=2)
         cutpoint = posterior["cutpoint"] if self.cutpoints else None
-        return PopulationDraws(alpha, beta, cutpoint)
+        tau = posterior[f"tau_s{self.suffix}"] if own.smooths else None
+        return PopulationDraws(alpha, beta, cutpoint, tau)
 
     def scale_draws(self, posterior: Variables) -> Iterator[tuple[str, str, Array]]:
-        """Yield nothing: the population's coefficients have no scale to estimate."""
-        yield from ()
+        """Yield the scales of smooths: other coefficients have none to estimate."""
+        if self.design.smooths:
+            draws = posterior[f"tau_s{self.suffix}"]
+            for place, each in enumerate(self.design.smooths):
+                yield each.name, f"sd({each.name})", draws[:, place]
 
     def stan_data(self, program: ProgramData) -> dict[str, Any]:
         """Return Stan's data of the term by name."""
@@ -139,6 +167,12 @@ class PopulationTerm:
         data: dict[str, Any] = {"K": len(own.coefficients)}
         if program.rows is None:
             data["X"] = own.X
+        if own.smooths:
+            data["K_free"] = len(own.free)
+            data["S"] = len(own.smooths)
+            data["smooth"] = own.scale_of + 1
+            if own.parameter == "mean":
+                data["centeredness_s"] = self._centeredness(program)
         is_mean = own.parameter == "mean"
         has_own_intercepts = is_mean and program.structure.pooling == "none"
         if own.intercept or self.cutpoints or has_own_intercepts:
@@ -158,6 +192,10 @@ class PopulationTerm:
             return PopulationDraws(on_link_scale(own.link, value), empty)
         beta = prior.members(f"beta{self.suffix}")
         beta = beta.reshape(prior.draws, self.predictors, -1)
+        if own.smooths:
+            tau = prior.members(f"tau_s{self.suffix}")[..., own.scale_of]
+            drawn = tau * prior.rng.standard_normal(tau.shape)
+            beta = np.concatenate([beta, drawn], axis=2)
         alpha = np.zeros((prior.draws, self.predictors))
         if own.intercept:
             at_means = prior.members(f"Intercept{self.suffix}")[:, 0]
@@ -174,6 +212,10 @@ class PopulationTerm:
         found = {f"beta{self.suffix}": np.swapaxes(population.beta, 1, 2)}
         if own.intercept:
             found[f"alpha{self.suffix}"] = population.alpha
+        if own.smooths:
+            found[f"tau_s{self.suffix}"] = np.swapaxes(
+                prior.members(f"tau_s{self.suffix}"), 1, 2
+            )
         if not self.categories:
             found = {name: values[..., 0] for name, values in found.items()}
         if self.cutpoints:
@@ -188,7 +230,9 @@ class PopulationTerm:
             return known
         beta = draws.beta[0, 0]
         shift = float(own.x_bar @ beta)
-        point: dict[str, Any] = {f"beta{self.suffix}": beta}
+        point = self._with_smooths(
+            beta, None if draws.tau is None else draws.tau[0], known.program
+        )
         if own.intercept:
             point[f"alpha_c{self.suffix}"] = float(draws.alpha[0, 0]) + shift
         if draws.cutpoint is not None:
@@ -206,31 +250,85 @@ class PopulationTerm:
         if own.parameter != "mean":
             if own.is_value or own.parameter not in pilot.parameters:
                 return known
-            return known.plus(self._around_number(pilot, noise))
+            return known.plus(self._around_number(pilot, noise, known.program))
         theta = pilot.theta + pilot.theta_sd * noise(pilot.theta.shape)
-        point = {"beta": theta}
-        if self.design.intercept:
-            point = {"alpha_c": theta[0], "beta": theta[1:]}
+        first = int(self.design.intercept)
+        point = self._with_smooths(theta[first:], None, known.program)
+        if first:
+            point["alpha_c"] = theta[0]
         return known.plus(self._with_standardized(point, known.program))
 
-    def _around_number(self, pilot: PilotEstimate, noise: Noise) -> dict[str, Any]:
+    def _around_number(
+        self, pilot: PilotEstimate, noise: Noise, program: ProgramData
+    ) -> dict[str, Any]:
         """Draw coefficients of a parameter that is estimated as one number."""
         own = self.design
         spread = np.std(own.X, axis=0)
         beta = _SPREAD * noise(spread.shape) / np.where(spread > 0, spread, 1.0)
+        point = self._with_smooths(beta, None, program)
         if not own.intercept:
-            return {f"beta{self.suffix}": beta}
+            return point
         level = on_link_scale(own.link, np.asarray(pilot.parameters[own.parameter]))
         alpha = float(level) + own.log_unit + _SPREAD * float(noise(()))
-        return {f"beta{self.suffix}": beta, f"alpha_c{self.suffix}": alpha}
+        return {**point, f"alpha_c{self.suffix}": alpha}
 
-    def _metric_of_number(self, pilot: PilotEstimate) -> dict[str, Array]:
+    def _centeredness(self, program: ProgramData) -> Array:
+        """Return how far the coefficients of smooths are centered, ``(K_s,)``."""
+        if self.design.parameter == "mean" and program.smooths is not None:
+            return program.smooths.centeredness
+        return np.zeros(len(self.design.scale_of))
+
+    def _with_smooths(
+        self, beta: Array, tau: Array | None, program: ProgramData
+    ) -> dict[str, Any]:
+        """Return coefficients, and what those of smooths are made of.
+
+        Parameters
+        ----------
+        beta
+            All coefficients, shape ``(K,)``.
+        tau
+            The scales of smooths; None for those that agree with the coefficients.
+        program
+            What says which are centered.
+        """
+        own, end = self.design, self.suffix
+        point: dict[str, Any] = {f"beta{end}": beta}
+        if own.smooths:
+            free, penalised = np.split(beta, [len(own.free)])
+            scale = own.scale_of
+            if tau is None:
+                squares = np.bincount(scale, np.square(penalised)) / np.bincount(scale)
+                tau = np.sqrt(squares) + 1e-6
+            point[f"tau_s{end}"] = tau
+            point[f"beta_free{end}"] = free
+            point |= self.sampled_of_smooths(point, program)
+        return point
+
+    def sampled_of_smooths(
+        self, point: dict[str, Any], program: ProgramData
+    ) -> dict[str, Any]:
+        """Return what programs sample of smooths, from coefficients and scales."""
+        own, end = self.design, self.suffix
+        if not own.smooths:
+            return {}
+        tau, penalised = point[f"tau_s{end}"], point[f"beta{end}"][len(own.free) :]
+        power = 1.0 - self._centeredness(program)
+        return {
+            f"z_s{end}": penalised / tau[own.scale_of] ** power,
+        }
+
+    def _metric_of_number(
+        self, pilot: PilotEstimate, program: ProgramData
+    ) -> dict[str, Array]:
         """Return approximate variances of the coefficients of such a parameter."""
         own, rows = self.design, len(self.design.X)
         if own.is_value or own.parameter not in pilot.parameters:
             return {}
         variance = np.var(own.X, axis=0)
-        found = {f"beta{self.suffix}": 2.0 / rows / np.where(variance > 0, variance, 1)}
+        found = self._metric_with_smooths(
+            2.0 / rows / np.where(variance > 0, variance, 1), None, program
+        )
         if own.intercept:
             found[f"alpha_c{self.suffix}"] = np.array(2.0 / rows)
         return found
@@ -248,13 +346,45 @@ class PopulationTerm:
     def metric(self, pilot: PilotEstimate, program: ProgramData) -> dict[str, Array]:
         """Return approximate variances of what programs declare of the population."""
         if self.design.parameter != "mean":
-            return self._metric_of_number(pilot)
+            return self._metric_of_number(pilot, program)
         variance = np.square(pilot.theta_sd)
         if program.decoupling is not None:
             return {"z_theta": np.ones(len(variance))}
-        if self.design.intercept:
-            return {"alpha_c": variance[0], "beta": variance[1:]}
-        return {"beta": variance}
+        first = int(self.design.intercept)
+        found = self._metric_with_smooths(
+            variance[first:], pilot.theta[first:], program
+        )
+        return {**found, "alpha_c": variance[0]} if first else found
+
+    def _metric_with_smooths(
+        self, variance: Array, estimate: Array | None, program: ProgramData
+    ) -> dict[str, Array]:
+        """Return variances of coefficients, and of what smooths' are made of.
+
+        Parameters
+        ----------
+        variance
+            Of all coefficients, shape ``(K,)``.
+        estimate
+            The coefficients; None where nothing is known of them.
+        program
+            What says which are centered.
+        """
+        own, end = self.design, self.suffix
+        if not own.smooths:
+            return {f"beta{end}": variance}
+        point = self._with_smooths(
+            np.sqrt(variance) if estimate is None else estimate, None, program
+        )
+        free, penalised = np.split(variance, [len(own.free)])
+        noncentered = 1.0 - self._centeredness(program)
+        tau = point[f"tau_s{end}"][own.scale_of]
+        of_scales = 0.5 / np.maximum(np.bincount(own.scale_of), 1)
+        return {
+            f"beta_free{end}": free,
+            f"tau_s{end}": of_scales,
+            f"z_s{end}": penalised / tau ** (2.0 * noncentered),
+        }
 
 
 def _draw_cutpoints(prior: PriorDraws, link: str) -> Array:

@@ -15,6 +15,7 @@ from stanpool.data.compression.integrated_rows import MarginalRows
 from stanpool.data.design.design import Side
 from stanpool.model.pilot.centering import Centering
 from stanpool.model.pilot.estimate import PilotEstimate
+from stanpool.model.pilot.smooths import SmoothEstimate
 from stanpool.model.priors.distributions import PriorDraws
 from stanpool.model.program.structure import Structure
 from stanpool.model.terms.decoupling import Decoupling
@@ -71,6 +72,8 @@ class ProgramData:
         The units of scales that are sampled by their roots, by the factor's number.
     decoupling
         How the population's coefficients are sampled apart from the groups', if so.
+    smooths
+        An estimate of the smooths, which says which of their coefficients are centered.
 
     These are of the mean's factors: those of other parameters are noncentered.
     """
@@ -81,6 +84,7 @@ class ProgramData:
     elsewhere: Sequence[frozenset[str]] = ()
     scale_units: Mapping[int, Array] = field(default_factory=dict)
     decoupling: Decoupling | None = None
+    smooths: SmoothEstimate | None = None
 
 
 class TermDraws(Protocol):

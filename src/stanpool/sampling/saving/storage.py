@@ -39,6 +39,12 @@ from stanpool.base.options import Parameterization
 from stanpool.base.progress import tell
 from stanpool.base.system.files import explained
 from stanpool.data.design.covariance.known import are_same, arrays_of, restored
+from stanpool.data.matrix.smooths.saved import (
+    SmoothFacts,
+    arrays_of_smooths,
+    facts_of_smooth,
+    restored_smooths,
+)
 from stanpool.data.statistics.statistics import Statistics
 from stanpool.engine.values.program import StanProgram
 from stanpool.language.model_spec import ModelSpec
@@ -106,6 +112,7 @@ class _Record:
     rejections: Mapping[str, int] = field(default_factory=dict)
     functions: tuple[str, ...] = ()
     covariances: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # labels
+    smooths: Mapping[str, SmoothFacts] = field(default_factory=dict)  # by text
     approximation: Approximation | None = None
 
 
@@ -250,7 +257,7 @@ def _changes(
 ) -> Iterator[str]:
     """Say what has changed: model, priors, program, data or settings."""
     # Forms and priors are compared by the program and by the table of priors.
-    apart = ("parameterization", "priors", "functions", "covariances")
+    apart = ("parameterization", "priors", "functions", "covariances", "smooths")
     if model.spec.functions:
         yield "your own functions may have changed"
     yield from _differences(kept.model.spec, model.spec, apart=apart)
@@ -402,9 +409,10 @@ def _read_model(
     if kept.chunks is not None:
         data = Statistics.restored(kept.spec, frame, arrays, asdict(kept.chunks))
     known = restored(kept.covariances, arrays)
+    smooths = restored_smooths(kept.smooths, arrays)
     # The form that was chosen then, even if another one would be chosen now.
     return PreparedModel.from_spec(
-        replace(kept.spec, covariances=known),
+        replace(kept.spec, covariances=known, smooths=smooths),
         data,
         priors=PriorTable(kept.priors),
         parameterization=kept.parameterization,
@@ -414,14 +422,15 @@ def _read_model(
 def _write(fit: FitResult, folder: Path) -> None:
     """Write all files of a fit to an empty folder."""
     chunks, known = fit.model.chunks, dict(fit.model.spec.covariances)
+    smooths = fit.model.design.built_smooths
     arrays = {} if chunks is None else chunks.arrays
     columns = write_frame(
         fit.model.data if chunks is None else chunks.specimen,
         folder / "data.nc",
-        {**arrays, **arrays_of(known)},
+        {**arrays, **arrays_of(known), **arrays_of_smooths(smooths)},
     )
     kept = _Record(
-        spec=replace(fit.model.spec, functions=(), covariances=()),
+        spec=replace(fit.model.spec, functions=(), covariances=(), smooths=()),
         priors=tuple(fit.model.priors),
         columns=columns,
         settings={
@@ -437,6 +446,7 @@ def _write(fit: FitResult, folder: Path) -> None:
         approximation=fit.approximation,
         functions=tuple(name for name, _ in fit.model.spec.functions),
         covariances={name: each.labels for name, each in known.items()},
+        smooths={text: facts_of_smooth(each) for text, each in smooths.items()},
     )
     written = asdict(kept) | {"priors": [_prior_row(row) for row in kept.priors]}
     text = json.dumps(written, indent=1, default=_plain)

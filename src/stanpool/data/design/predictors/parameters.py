@@ -56,7 +56,13 @@ def _of_formula(
     spec: ModelSpec, stated: ParameterFormula, frame: pd.DataFrame
 ) -> tuple[ParameterDesign, Encodings]:
     """Build the linear predictor that a formula states."""
-    matrix = term_matrix(stated.intercept, stated.terms, frame, dict(spec.functions))
+    matrix = term_matrix(
+        stated.intercept,
+        stated.terms,
+        frame,
+        dict(spec.functions),
+        known=dict(spec.smooths),
+    )
     population = identified_columns(matrix, stated.intercept, None)
     first = int(stated.intercept)
     x, labels = population.values[:, first:], population.labels[first:]
@@ -75,6 +81,7 @@ def _of_formula(
         centers=choose_centers(columns_of(x, labels, factors).items())
         if center
         else (),
+        smooths=population.scales,
     )
     return design, encodings_of(population, [own for _, own in pairs], {}, {})
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from stanpool.language.family import FAMILIES
 from stanpool.model.program.facts.term_facts import GroupFacts, OwnParameter, TermFacts
-from stanpool.model.program.prior_blocks import PriorBlock
+from stanpool.model.program.prior_blocks import PriorBlock, free_coefficients
 from stanpool.model.program.structure import (
     FactorStructure,
     ParameterStructure,
@@ -98,10 +98,13 @@ def _formula(
     inverse = INVERSE_LINKS[own.link]
     has_unit = structure.has_log_unit(name)
     parts = [f"alpha_c{s}" if own.intercept else "", f"X_c{s} * beta{s}"]
+    beta, K = f"beta{s}", f"K{s}"
+    if own.smooths:
+        beta, K = free_coefficients(s)
     eta = " + ".join(filter(None, parts)) + (" - log_unit" if has_unit else "")
     bounds = {
         kind: blocks[f"{kind}{s}"].bounds
-        for kind in ("Intercept", "beta")
+        for kind in ("Intercept", "beta", "tau_s")
         if f"{kind}{s}" in blocks
     }
     if has_unit and own.intercept and not bounds["Intercept"]:
@@ -118,6 +121,10 @@ def _formula(
             has_unit=has_unit,
             bounds=bounds,
             intercept=own.intercept,
+            smooths=own.smooths,
+            centers_smooths=False,
+            sampled_beta=beta,
+            sampled_K=K,
             categories=False,
             cutpoints=False,
             decoupled=False,

@@ -19,7 +19,11 @@ from stanpool.model.program.facts.formula_facts import (
     zero_alpha_beta,
 )
 from stanpool.model.program.facts.term_facts import GroupFacts, TermFacts
-from stanpool.model.program.prior_blocks import PriorBlock, prior_block
+from stanpool.model.program.prior_blocks import (
+    PriorBlock,
+    free_coefficients,
+    prior_block,
+)
 from stanpool.model.program.structure import FactorStructure, Structure, suffix_of
 
 
@@ -79,6 +83,12 @@ def _population_facts(structure: Structure) -> dict[str, Any]:
         intercept=intercept,
         samples_alpha_bar=intercept and bool(structure.on_ridge),
         has_intercept_per_category=intercept and categories,
+        smooths=structure.smooths,
+        centers_smooths=structure.smooths,
+        any_smooths=structure.smooths or any(x.smooths for x in structure.parameters),
+        **dict(
+            zip(("sampled_beta", "sampled_K"), _sampled_beta(structure), strict=True)
+        ),
         has_x_bar=has_x_bar,
         reports_intercepts=has_x_bar or bool(structure.parameters),
         x_bar_note=note,
@@ -88,6 +98,11 @@ def _population_facts(structure: Structure) -> dict[str, Any]:
         zero_alpha_beta=values,
         zero_alpha_beta_at_x_bar=values.replace("alpha", _sampled_alpha(structure)),
     )
+
+
+def _sampled_beta(structure: Structure) -> tuple[str, str]:
+    """Name the coefficients that have priors of their own, and their number."""
+    return free_coefficients("") if structure.smooths else ("beta", "K")
 
 
 def _sampled_alpha(structure: Structure) -> str:
@@ -131,6 +146,7 @@ def _group_facts(
         on_ridge=[factors[number] for number in structure.on_ridge],
         center="center_index" if structure.chooses_center else "mean_index",
         has_transformed_parameters=structure.intercept
+        or structure.smooths
         or bool(structure.parameters)
         or any(factor.signed for factor in factors)
         or bool(sampled)

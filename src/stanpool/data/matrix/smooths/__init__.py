@@ -1,0 +1,1 @@
+"""Penalised smooths: curves whose wiggliness has a scale to estimate."""
