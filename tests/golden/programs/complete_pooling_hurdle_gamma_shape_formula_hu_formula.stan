@@ -6,29 +6,26 @@
 //   log(shape[n]) = alpha_shape + X_shape[n] * beta_shape
 //   logit(hu[n]) = alpha_hu + X_hu[n] * beta_hu
 functions {
-  // the rows whose outcome is positive
-  array[] int rows_above_zero(vector y) {
+  // the rows whose outcome is 0, or with is_zero = 0 the others
+  array[] int rows_where_zero(data vector y, int is_zero) {
     array[size(y)] int places;
     int found = 0;
     for (n in 1 : size(y)) {
-      if (y[n] > 0) {
+      if ((y[n] == 0) == is_zero) {
         found += 1;
         places[found] = n;
       }
     }
     return places[1 : found];
   }
-  // 0 with probability hu, else gamma with mean exp(eta)
-  real hurdle_gamma_log_lpdf(vector y, vector eta, real shape, real hu) {
-    array[size(rows_above_zero(y))] int above = rows_above_zero(y);
-    return (size(y) - size(above)) * log(hu) + size(above) * log1m(hu)
-           + gamma_lpdf(y[above] | shape, shape * exp(-eta[above]));
-  }
-  real hurdle_gamma_log_lpdf(real y, real eta, real shape, real hu) {
-    if (y == 0) {
-      return log(hu);
-    }
-    return log1m(hu) + gamma_lpdf(y | shape, shape * exp(-eta));
+  // 0 with probability hu[n], else gamma with mean exp(eta[n])
+  real hurdle_gamma_log_lpdf(data vector y, vector eta, vector shape,
+                             vector hu) {
+    array[size(rows_where_zero(y, 0))] int above = rows_where_zero(y, 0);
+    array[size(y) - size(above)] int zeros = rows_where_zero(y, 1);
+    vector[size(above)] rate = shape[above] .* exp(-eta[above]);
+    return sum(log(hu[zeros])) + sum(log1m(hu[above]))
+           + gamma_lpdf(y[above] | shape[above], rate);
   }
 }
 data {
@@ -84,9 +81,7 @@ model {
     vector[N] shape = exp(eta_shape);
     vector[N] hu = inv_logit(eta_hu);
     vector[N] eta = alpha_c + X_c * beta;
-    for (n in 1 : N) {
-      target += hurdle_gamma_log_lpdf(y[n] | eta[n], shape[n], hu[n]);
-    }
+    y ~ hurdle_gamma_log(eta, shape, hu);
   }
 }
 generated quantities {

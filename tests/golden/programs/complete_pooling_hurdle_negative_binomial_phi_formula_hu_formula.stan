@@ -18,20 +18,16 @@ functions {
     }
     return places[1 : found];
   }
-  // 0 with probability hu, else a positive negative binomial count
-  real hurdle_negative_binomial_log_lpmf(array[] int y, vector eta, real phi,
-                                         real hu) {
-    array[size(rows_where_zero(y, 0))] int others = rows_where_zero(y, 0);
-    vector[size(others)] log_zero = -phi * log1p_exp(eta[others] - log(phi));
-    return (size(y) - size(others)) * log(hu) + size(others) * log1m(hu)
-           + neg_binomial_2_log_lpmf(y[others] | eta[others], phi)
+  // 0 with probability hu[n], else a positive negative binomial count
+  real hurdle_negative_binomial_log_lpmf(array[] int y, vector eta,
+                                         vector phi, vector hu) {
+    array[size(rows_where_zero(y, 1))] int zeros = rows_where_zero(y, 1);
+    array[size(y) - size(zeros)] int others = rows_where_zero(y, 0);
+    vector[size(others)] k = phi[others];
+    vector[size(others)] log_zero = -k .* log1p_exp(eta[others] - log(k));
+    return sum(log(hu[zeros])) + sum(log1m(hu[others]))
+           + neg_binomial_2_log_lpmf(y[others] | eta[others], k)
            - sum(log1m_exp(log_zero));
-  }
-  real hurdle_negative_binomial_log_lpmf(int y, real eta, real phi, real hu) {
-    real log_zero = -phi * log1p_exp(eta - log(phi));
-    real positive = log1m(hu) + neg_binomial_2_log_lpmf(y | eta, phi)
-                    - log1m_exp(log_zero);
-    return y == 0 ? log(hu) : positive;
   }
 }
 data {
@@ -89,10 +85,7 @@ model {
     vector[N] eta = alpha_c + X_c * beta;
     // from 1e8 on, counts are Poisson and lgamma() has no digits to spare
     vector[N] precision = fmin(phi, 1e8);
-    for (n in 1 : N) {
-      target += hurdle_negative_binomial_log_lpmf(y[n] | eta[n],
-                                                  precision[n], hu[n]);
-    }
+    y ~ hurdle_negative_binomial_log(eta, precision, hu);
   }
 }
 generated quantities {

@@ -4,14 +4,10 @@
 //   eta[n] = alpha + X[n] * beta
 //   log(shape[n]) = alpha_shape + X_shape[n] * beta_shape
 functions {
-  // y inverse gaussian with mean exp(eta) and variance exp(3 * eta) / shape
-  real inverse_gaussian_log_lpdf(real y, real eta, real shape) {
-    return 0.5 * log(shape / (2 * pi())) - 1.5 * log(y)
-           - 0.5 * shape * square(y * exp(-eta) - 1) / y;
-  }
-  real inverse_gaussian_log_lpdf(vector y, vector eta, real shape) {
-    return 0.5 * size(y) * log(shape / (2 * pi())) - 1.5 * sum(log(y))
-           - 0.5 * shape * sum(square(y .* exp(-eta) - 1) ./ y);
+  // inverse gaussian with mean exp(eta[n]), variance exp(3 * eta[n]) / shape[n]
+  real inverse_gaussian_log_lpdf(vector y, vector eta, vector shape) {
+    return 0.5 * sum(log(shape / (2 * pi()))) - 1.5 * sum(log(y))
+           - 0.5 * sum(shape .* square(y .* exp(-eta) - 1) ./ y);
   }
 }
 data {
@@ -53,9 +49,7 @@ model {
     vector[N] eta_shape = alpha_c_shape + X_c_shape * beta_shape;
     vector[N] shape = exp(eta_shape);
     vector[N] eta = alpha_c + X_c * beta;
-    for (n in 1 : N) {
-      target += inverse_gaussian_log_lpdf(y[n] | eta[n], shape[n]);
-    }
+    y ~ inverse_gaussian_log(eta, shape);
   }
 }
 generated quantities {

@@ -17,21 +17,16 @@ functions {
     }
     return places[1 : found];
   }
-  // 0 with probability zi, else binomial with the probability inv_logit(eta)
+  // 0 with probability zi[n], else binomial with probability inv_logit(eta[n])
   real zero_inflated_binomial_logit_lpmf(array[] int y, array[] int trials,
-                                         vector eta, real zi) {
+                                         vector eta, vector zi) {
     array[size(rows_where_zero(y, 1))] int zeros = rows_where_zero(y, 1);
     array[size(y) - size(zeros)] int others = rows_where_zero(y, 0);
+    vector[size(zeros)] p = zi[zeros];
     vector[size(zeros)] log_zero = -to_vector(trials[zeros])
                                    .* log1p_exp(eta[zeros]);
-    return size(zeros) * log(zi) + sum(log1p_exp(log_zero - logit(zi)))
-           + size(others) * log1m(zi)
+    return sum(log(p + (1 - p) .* exp(log_zero))) + sum(log1m(zi[others]))
            + binomial_logit_lpmf(y[others] | trials[others], eta[others]);
-  }
-  real zero_inflated_binomial_logit_lpmf(int y, int trials, real eta,
-                                         real zi) {
-    real counted = log1m(zi) + binomial_logit_lpmf(y | trials, eta);
-    return y == 0 ? log_sum_exp(log(zi), counted) : counted;
   }
 }
 data {
@@ -73,10 +68,7 @@ model {
     vector[N] eta_zi = alpha_c_zi + X_c_zi * beta_zi;
     vector[N] zi = inv_logit(eta_zi);
     vector[N] eta = alpha_c + X_c * beta;
-    for (n in 1 : N) {
-      target += zero_inflated_binomial_logit_lpmf(y[n] | trials[n], eta[n],
-                                                  zi[n]);
-    }
+    y ~ zero_inflated_binomial_logit(trials, eta, zi);
   }
 }
 generated quantities {

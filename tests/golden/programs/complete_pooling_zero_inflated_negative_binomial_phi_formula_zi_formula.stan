@@ -18,20 +18,16 @@ functions {
     }
     return places[1 : found];
   }
-  // 0 with probability zi, else negative binomial with mean exp(eta)
+  // 0 with probability zi[n], else negative binomial with mean exp(eta[n])
   real zero_inflated_negative_binomial_log_lpmf(array[] int y, vector eta,
-                                                real phi, real zi) {
+                                                vector phi, vector zi) {
     array[size(rows_where_zero(y, 1))] int zeros = rows_where_zero(y, 1);
     array[size(y) - size(zeros)] int others = rows_where_zero(y, 0);
-    vector[size(zeros)] log_zero = -phi * log1p_exp(eta[zeros] - log(phi));
-    return size(zeros) * log(zi) + sum(log1p_exp(log_zero - logit(zi)))
-           + size(others) * log1m(zi)
-           + neg_binomial_2_log_lpmf(y[others] | eta[others], phi);
-  }
-  real zero_inflated_negative_binomial_log_lpmf(int y, real eta, real phi,
-                                                real zi) {
-    real counted = log1m(zi) + neg_binomial_2_log_lpmf(y | eta, phi);
-    return y == 0 ? log_sum_exp(log(zi), counted) : counted;
+    vector[size(zeros)] p = zi[zeros];
+    vector[size(zeros)] k = phi[zeros];
+    vector[size(zeros)] log_zero = -k .* log1p_exp(eta[zeros] - log(k));
+    return sum(log(p + (1 - p) .* exp(log_zero))) + sum(log1m(zi[others]))
+           + neg_binomial_2_log_lpmf(y[others] | eta[others], phi[others]);
   }
 }
 data {
@@ -89,10 +85,7 @@ model {
     vector[N] eta = alpha_c + X_c * beta;
     // from 1e8 on, counts are Poisson and lgamma() has no digits to spare
     vector[N] precision = fmin(phi, 1e8);
-    for (n in 1 : N) {
-      target += zero_inflated_negative_binomial_log_lpmf(y[n] | eta[n],
-                                                         precision[n], zi[n]);
-    }
+    y ~ zero_inflated_negative_binomial_log(eta, precision, zi);
   }
 }
 generated quantities {

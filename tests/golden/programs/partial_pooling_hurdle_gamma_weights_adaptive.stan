@@ -29,12 +29,12 @@ functions {
     }
     return u;
   }
-  // the rows whose outcome is positive
-  array[] int rows_above_zero(vector y) {
+  // the rows whose outcome is 0, or with is_zero = 0 the others
+  array[] int rows_where_zero(data vector y, int is_zero) {
     array[size(y)] int places;
     int found = 0;
     for (n in 1 : size(y)) {
-      if (y[n] > 0) {
+      if ((y[n] == 0) == is_zero) {
         found += 1;
         places[found] = n;
       }
@@ -42,8 +42,8 @@ functions {
     return places[1 : found];
   }
   // 0 with probability hu, else gamma with mean exp(eta)
-  real hurdle_gamma_log_lpdf(vector y, vector eta, real shape, real hu) {
-    array[size(rows_above_zero(y))] int above = rows_above_zero(y);
+  real hurdle_gamma_log_lpdf(data vector y, vector eta, real shape, real hu) {
+    array[size(rows_where_zero(y, 0))] int above = rows_where_zero(y, 0);
     return (size(y) - size(above)) * log(hu) + size(above) * log1m(hu)
            + gamma_lpdf(y[above] | shape, shape * exp(-eta[above]));
   }

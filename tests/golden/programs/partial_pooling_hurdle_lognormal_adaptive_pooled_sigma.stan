@@ -29,12 +29,12 @@ functions {
     }
     return u;
   }
-  // the rows whose outcome is positive
-  array[] int rows_above_zero(vector y) {
+  // the rows whose outcome is 0, or with is_zero = 0 the others
+  array[] int rows_where_zero(data vector y, int is_zero) {
     array[size(y)] int places;
     int found = 0;
     for (n in 1 : size(y)) {
-      if (y[n] > 0) {
+      if ((y[n] == 0) == is_zero) {
         found += 1;
         places[found] = n;
       }
@@ -42,15 +42,15 @@ functions {
     return places[1 : found];
   }
   // 0 with probability hu, else lognormal
-  real hurdle_lognormal_identity_lpdf(vector y, vector eta, real sigma,
+  real hurdle_lognormal_identity_lpdf(data vector y, vector eta, real sigma,
                                       real hu) {
-    array[size(rows_above_zero(y))] int above = rows_above_zero(y);
+    array[size(rows_where_zero(y, 0))] int above = rows_where_zero(y, 0);
     return (size(y) - size(above)) * log(hu) + size(above) * log1m(hu)
            + lognormal_lpdf(y[above] | eta[above], sigma);
   }
-  real hurdle_lognormal_identity_lpdf(vector y, vector eta, vector sigma,
-                                      real hu) {
-    array[size(rows_above_zero(y))] int above = rows_above_zero(y);
+  real hurdle_lognormal_identity_lpdf(data vector y, vector eta,
+                                      vector sigma, real hu) {
+    array[size(rows_where_zero(y, 0))] int above = rows_where_zero(y, 0);
     return (size(y) - size(above)) * log(hu) + size(above) * log1m(hu)
            + lognormal_lpdf(y[above] | eta[above], sigma[above]);
   }

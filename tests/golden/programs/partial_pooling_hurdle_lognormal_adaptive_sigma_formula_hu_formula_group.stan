@@ -33,36 +33,32 @@ functions {
     }
     return u;
   }
-  // the rows whose outcome is positive
-  array[] int rows_above_zero(vector y) {
+  // the rows whose outcome is 0, or with is_zero = 0 the others
+  array[] int rows_where_zero(data vector y, int is_zero) {
     array[size(y)] int places;
     int found = 0;
     for (n in 1 : size(y)) {
-      if (y[n] > 0) {
+      if ((y[n] == 0) == is_zero) {
         found += 1;
         places[found] = n;
       }
     }
     return places[1 : found];
   }
-  // 0 with probability hu, else lognormal
-  real hurdle_lognormal_identity_lpdf(vector y, vector eta, real sigma,
-                                      real hu) {
-    array[size(rows_above_zero(y))] int above = rows_above_zero(y);
-    return (size(y) - size(above)) * log(hu) + size(above) * log1m(hu)
-           + lognormal_lpdf(y[above] | eta[above], sigma);
-  }
-  real hurdle_lognormal_identity_lpdf(vector y, vector eta, vector sigma,
-                                      real hu) {
-    array[size(rows_above_zero(y))] int above = rows_above_zero(y);
-    return (size(y) - size(above)) * log(hu) + size(above) * log1m(hu)
+  // 0 with probability hu[n], else lognormal
+  real hurdle_lognormal_identity_lpdf(data vector y, vector eta,
+                                      vector sigma, vector hu) {
+    array[size(rows_where_zero(y, 0))] int above = rows_where_zero(y, 0);
+    array[size(y) - size(above)] int zeros = rows_where_zero(y, 1);
+    return sum(log(hu[zeros])) + sum(log1m(hu[above]))
            + lognormal_lpdf(y[above] | eta[above], sigma[above]);
   }
-  real hurdle_lognormal_identity_lpdf(real y, real eta, real sigma, real hu) {
-    if (y == 0) {
-      return log(hu);
-    }
-    return log1m(hu) + lognormal_lpdf(y | eta, sigma);
+  real hurdle_lognormal_identity_lpdf(data vector y, vector eta, real sigma,
+                                      vector hu) {
+    array[size(rows_where_zero(y, 0))] int above = rows_where_zero(y, 0);
+    array[size(y) - size(above)] int zeros = rows_where_zero(y, 1);
+    return sum(log(hu[zeros])) + sum(log1m(hu[above]))
+           + lognormal_lpdf(y[above] | eta[above], sigma);
   }
 }
 data {
@@ -165,10 +161,7 @@ model {
     vector[N] sigma = exp(eta_sigma);
     vector[N] hu = inv_logit(eta_hu);
     vector[N] eta = alpha_c + group_effect + X_c * beta;
-    for (n in 1 : N) {
-      target += hurdle_lognormal_identity_lpdf(y[n] | eta[n], sigma[n],
-                                               hu[n]);
-    }
+    y ~ hurdle_lognormal_identity(eta, sigma, hu);
   }
 }
 generated quantities {

@@ -41,19 +41,14 @@ functions {
     }
     return places[1 : found];
   }
-  // 0 with probability hu, else a positive Poisson count
-  real hurdle_poisson_log_lpmf(array[] int y, vector eta, real hu) {
-    array[size(rows_where_zero(y, 0))] int others = rows_where_zero(y, 0);
+  // 0 with probability hu[n], else a positive Poisson count
+  real hurdle_poisson_log_lpmf(array[] int y, vector eta, vector hu) {
+    array[size(rows_where_zero(y, 1))] int zeros = rows_where_zero(y, 1);
+    array[size(y) - size(zeros)] int others = rows_where_zero(y, 0);
     vector[size(others)] log_zero = -exp(eta[others]);
-    return (size(y) - size(others)) * log(hu) + size(others) * log1m(hu)
+    return sum(log(hu[zeros])) + sum(log1m(hu[others]))
            + poisson_log_lpmf(y[others] | eta[others])
            - sum(log1m_exp(log_zero));
-  }
-  real hurdle_poisson_log_lpmf(int y, real eta, real hu) {
-    real log_zero = -exp(eta);
-    real positive = log1m(hu) + poisson_log_lpmf(y | eta)
-                    - log1m_exp(log_zero);
-    return y == 0 ? log(hu) : positive;
   }
 }
 data {
@@ -123,9 +118,7 @@ model {
     vector[N] eta_hu = alpha_c_hu + X_c_hu * beta_hu;
     vector[N] hu = inv_logit(eta_hu);
     vector[N] eta = alpha_c + group_effect + X_c * beta;
-    for (n in 1 : N) {
-      target += hurdle_poisson_log_lpmf(y[n] | eta[n], hu[n]);
-    }
+    y ~ hurdle_poisson_log(eta, hu);
   }
 }
 generated quantities {

@@ -44,18 +44,14 @@ functions {
     }
     return places[1 : found];
   }
-  // 0 with probability zi, else Poisson with mean exp(eta)
-  real zero_inflated_poisson_log_lpmf(array[] int y, vector eta, real zi) {
+  // 0 with probability zi[n], else Poisson with mean exp(eta[n])
+  real zero_inflated_poisson_log_lpmf(array[] int y, vector eta, vector zi) {
     array[size(rows_where_zero(y, 1))] int zeros = rows_where_zero(y, 1);
     array[size(y) - size(zeros)] int others = rows_where_zero(y, 0);
+    vector[size(zeros)] p = zi[zeros];
     vector[size(zeros)] log_zero = -exp(eta[zeros]);
-    return size(zeros) * log(zi) + sum(log1p_exp(log_zero - logit(zi)))
-           + size(others) * log1m(zi)
+    return sum(log(p + (1 - p) .* exp(log_zero))) + sum(log1m(zi[others]))
            + poisson_log_lpmf(y[others] | eta[others]);
-  }
-  real zero_inflated_poisson_log_lpmf(int y, real eta, real zi) {
-    real counted = log1m(zi) + poisson_log_lpmf(y | eta);
-    return y == 0 ? log_sum_exp(log(zi), counted) : counted;
   }
 }
 data {
@@ -142,9 +138,7 @@ model {
     eta_zi += rows_dot_product(Z_zi, u_zi[group_zi]);
     vector[N] zi = inv_logit(eta_zi);
     vector[N] eta = alpha_c + group_effect + X_c * beta;
-    for (n in 1 : N) {
-      target += zero_inflated_poisson_log_lpmf(y[n] | eta[n], zi[n]);
-    }
+    y ~ zero_inflated_poisson_log(eta, zi);
   }
 }
 generated quantities {

@@ -170,9 +170,10 @@ def _functions(structure: Structure) -> list[str]:
         needed.insert(0, "category_means")
     family = FAMILIES[structure.family]
     if family.has_own_zeros:
-        needed.append("rows_where_zero" if family.is_discrete else "rows_above_zero")
+        needed.append("rows_where_zero" + "_of_reals" * (not family.is_discrete))
     if structure.link in family.own_functions:
-        needed.append(f"{structure.family}_{structure.link}")
+        by_row = "_by_row" * (structure.has_rows_of_numbers and not structure.weights)
+        needed.append(f"{structure.family}_{structure.link}{by_row}")
     # Of counts Stan has no tails by the logarithm of the mean.
     has_own_tails = structure.truncated is not None and family.is_discrete
     if structure.censored or structure.truncated == "both" or has_own_tails:

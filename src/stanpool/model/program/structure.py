@@ -183,6 +183,12 @@ class Structure:
         """The parameters that have a value for each row."""
         return frozenset(own.parameter for own in self.parameters)
 
+    @property
+    def has_rows_of_numbers(self) -> bool:
+        """Whether a function of ours is told numbers of the family for each row."""
+        is_own = self.link in FAMILIES[self.family].own_functions
+        return is_own and not self.by_row <= {"sigma"}
+
     def has_log_unit(self, parameter: str) -> bool:
         """Whether a parameter with a formula is in the units of the outcome.
 

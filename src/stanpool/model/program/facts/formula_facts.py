@@ -54,6 +54,7 @@ def own_parameters(structure: Structure) -> dict[str, OwnParameter]:
             own.name,
             own.name in structure.by_row,
             structure.has_number(own.name),
+            structure.has_rows_of_numbers,
         )
         for own in FAMILIES[structure.family].numbers
     }

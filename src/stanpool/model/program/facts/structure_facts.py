@@ -210,10 +210,7 @@ def _likelihood_facts(structure: Structure) -> dict[str, Any]:
     effect = "group_effect" if structure.factors else ""
     offset = "offsets" if structure.offset else ""
     is_grouped = structure.is_grouped_glm
-    # Functions of ours take numbers besides eta, unless they are told a single row.
-    is_own = structure.link in FAMILIES[structure.family].own_functions
-    is_single = is_own and not structure.by_row <= {"sigma"}
-    by_row = (structure.weights or is_single) and not is_grouped
+    by_row = structure.weights and not is_grouped
     may_be_fused = not (by_row or structure.censored or structure.truncated)
     return dict(
         alpha=alpha,

@@ -30,11 +30,14 @@ class OwnParameter:
         Whether it has a value for each row, in a vector of its name.
     is_number
         Whether it is declared as a number.
+    is_beside_rows
+        Whether functions are told it in a vector, as others have values for each row.
     """
 
     name: str
     by_row: bool
     is_number: bool
+    is_beside_rows: bool = False
 
     @property
     def type(self) -> str:
@@ -48,6 +51,12 @@ class OwnParameter:
     def at(self, at: str) -> str:
         """Write it for the rows that ``at`` picks."""
         return f"{self.name}{self.index(at)}"
+
+    def told(self, at: str, name: str = "") -> str:
+        """Write it, or what is computed from it, as functions of all rows take it."""
+        written = f"{name or self.name}{self.index(at)}"
+        is_repeated = self.is_beside_rows and not self.by_row and at != "[n]"
+        return f"rep_vector({written}, N)" if is_repeated else written
 
     @property
     def over(self) -> str:
