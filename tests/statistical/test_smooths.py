@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 import stanpool as sp
 from stanpool.data.matrix import evaluation
+from stanpool.inference.evaluation.prior_sensitivity import log_prior
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -166,3 +168,31 @@ def test_what_fits_are_asked_knows_smooths(fit: sp.Fit) -> None:
     assert np.isfinite(drawn["prior_predictive"]["y"].to_numpy()).all()
     with pytest.raises(sp.SpecError, match="does not estimate"):
         fit.model.with_(formulas=()).quick()
+
+
+def test_a_smooth_without_a_line_is_asked_all_that_others_are() -> None:
+    """Cyclic curves have no line, so that the population may have no coefficient."""
+    rng = np.random.default_rng(3)
+    x, g = rng.uniform(0, 10, 200), rng.integers(0, 8, 200).astype(str)
+    data = pd.DataFrame({"x": x, "g": g, "y": rng.poisson(np.exp(np.sin(x)))})
+    model = sp.Model(
+        "y ~ s(x, bs='cc') + (1 | g)",
+        data,
+        family="poisson",
+        priors={
+            "Intercept": "normal(0, 2)",
+            "tau": "exponential(3)",
+            "tau_s": "exponential(0.7)",
+        },
+    )
+    fit = model.fit(seed=1, draws=50, warmup=200, chains=2)
+    assert "Partial pooling over g" in fit.diagnose().verdict
+    assert "tau_s[s(x)]" in fit.prior_sensitivity().index
+    draws = {name: each.to_numpy().ravel() for name, each in fit.posterior.items()}
+    expected = (
+        stats.norm(0, 2).logpdf(draws["Intercept"])
+        + stats.expon(scale=1 / 3).logpdf(draws["tau_g"])
+        + stats.expon(scale=1 / 0.7).logpdf(draws["tau_s"])
+    )
+    difference = log_prior(fit).ravel() - expected
+    assert np.ptp(difference) < 1e-9  # up to a constant

@@ -226,7 +226,7 @@ def group_mean(
         intercept = posterior["Intercept"].transpose(*dims, missing_dims="ignore")
         alpha = intercept.to_numpy().reshape(shape)
     beta = np.zeros((*shape, 0))
-    if design.coefficients:
+    if design.mean.free:
         drawn = posterior["beta"].transpose(*dims, "coefficient", missing_dims="ignore")
         beta = drawn.to_numpy().reshape(*shape, -1)
     number = [each.factor for each in design.factors].index(factor.factor)
