@@ -177,8 +177,9 @@ class Model(PreparedModel):
         and columns are labelled by the groups, in any order; a tree as a string in
         Newick's format; or a pedigree, a data frame with the columns ``id``, ``sire``
         and ``dam``. For ``icar(region, W)`` it is a data frame of two columns with a
-        pair of neighbours in each row, or an adjacency matrix with labels. Groups that
-        have no rows are predicted from those that have.
+        pair of neighbours in each row, or an adjacency matrix with labels, and for
+        ``rw1(year, T)`` a list of times. Groups that have no rows are predicted from
+        those that have.
 
     Raises
     ------

@@ -60,7 +60,8 @@ class GroupTerm:
         The name of the known covariance between the groups; empty where they are
         independent. Of a structure, that of the neighbours.
     structure
-        ``"icar"`` where neighbours determine the covariance; else empty.
+        ``"icar"`` where neighbours determine the covariance, ``"rw1"`` where times do;
+        else empty.
 
     Examples
     --------
@@ -86,6 +87,11 @@ class GroupTerm:
     def key(self) -> tuple[str, ...]:
         """The columns that say which group a row belongs to."""
         return self.columns or (self.factor,)
+
+    @property
+    def is_related(self) -> bool:
+        """Whether there is a known covariance between the groups."""
+        return bool(self.covariance or self.structure)
 
     @property
     def of_a_row(self) -> str:
@@ -356,11 +362,13 @@ class ModelSpec:
                 "crossed or nested groups cannot be told apart without pooling. Keep "
                 "one group term, or pass pooling='partial'."
             )
-        if self.pooling == "none" and self.groups[0].covariance:
+        if self.pooling == "none" and self.groups[0].is_related:
+            own = self.groups[0]
+            what = quote(own.covariance) if own.covariance else f"of {own.structure}()"
             raise SpecError(
                 "pooling='none' takes the groups' coefficients as independent, and "
-                f"those of {quote(self.groups[0].key[0])} have the known covariance "
-                f"{quote(self.groups[0].covariance)}. Pass pooling='partial'."
+                f"those of {quote(own.key[0])} have the known covariance {what}. Pass "
+                "pooling='partial'."
             )
         if self.pooling == "none" and self.groups[0].membership:
             raise SpecError(

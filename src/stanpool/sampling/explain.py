@@ -165,7 +165,7 @@ def _terms(model: PreparedModel) -> Iterator[str]:
             "median is sigma; they are sampled, noncentered"
         )
     for factor in model.design.factors:
-        if len(factor.labels) == model.design.rows:
+        if len(factor.labels) == model.design.rows and factor.sizes.all():
             yield (
                 f"effects of rows: each row is a group of its own of "
                 f"{quote(factor.factor)}, so that its effect stands for what varies "
@@ -179,7 +179,10 @@ def _terms(model: PreparedModel) -> Iterator[str]:
 def _known_covariance(model: PreparedModel, factor: FactorDesign) -> str:
     """Say which groups have a known covariance, and what their scale means."""
     terms = {term.factor: term for term in model.spec.all_groups}
-    known = dict(model.spec.covariances)[terms[factor.factor].covariance]
+    term = terms[factor.factor]
+    if term.structure == "rw1":
+        return _walk(factor)
+    known = dict(model.spec.covariances)[term.covariance]
     if isinstance(known, Neighbours):
         return _neighbours(factor, known)
     empty = int((factor.sizes == 0).sum())
@@ -190,6 +193,20 @@ def _known_covariance(model: PreparedModel, factor: FactorDesign) -> str:
         "is the standard deviation of a group whose variance in the covariance is 1, "
         f"and the groups have standard deviations from {scales.min():.3g} tau to "
         f"{scales.max():.3g} tau"
+    )
+
+
+def _walk(factor: FactorDesign) -> str:
+    """Say what a random walk is, and what a gradient costs."""
+    empty = int((factor.sizes == 0).sum())
+    assert factor.root is not None
+    numbers = len(factor.labels) * factor.root.columns
+    return (
+        f"random walk: {len(factor.labels)} times of {quote(factor.factor)}, of which "
+        f"{empty} have no rows and are predicted from the others; tau is the standard "
+        "deviation of the change in one unit of time, and deviations have the mean 0 "
+        "over the times with rows, so that the intercept is the level; a gradient "
+        f"takes {numbers:,} multiplications for them"
     )
 
 

@@ -292,7 +292,7 @@ def _nestings(spec: ModelSpec) -> Iterator[tuple[GroupTerm, GroupTerm]]:
     plain = {
         term.key: term
         for term in spec.groups
-        if not (term.membership or term.covariance)
+        if not (term.membership or term.is_related)
     }
     for key, inner in plain.items():
         outer = plain.get(key[:-1])

@@ -109,7 +109,7 @@ def why_not_chunked(spec: ModelSpec) -> str:
         return "compress=False asks for a program that uses the rows as they are"
     if spec.smooth_terms:
         return f"the knots of {spec.smooth_terms[0]} are taken from all of them"
-    if any(term.covariance for term in spec.groups):
+    if any(term.is_related for term in spec.groups):
         return "groups have a known covariance"
     if spec.is_gaussian:
         if any(term.membership for term in spec.groups):

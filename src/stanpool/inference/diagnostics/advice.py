@@ -114,7 +114,8 @@ def _change_form(
     funnels: Sequence[Funnel], parameterization: str | None
 ) -> Iterator[Advice]:
     """Advise another form if the groups' information calls for it."""
-    if parameterization not in ("centered", "noncentered"):
+    funnels = [each for each in funnels if each.has_forms]
+    if not funnels or parameterization not in ("centered", "noncentered"):
         return
     both = next((each for each in funnels if each.groups_differ), None)
     if both is not None:

@@ -102,6 +102,9 @@ class Funnel:
     nearest
         Labels of the groups whose coefficients are closest to the population mean at
         divergent draws, closest first; empty unless divergences are at small ``tau``.
+    has_forms
+        Whether programs of other forms have it differently: not if there is a known
+        covariance between groups, which are noncentered in all of them.
     """
 
     factor: str
@@ -110,6 +113,7 @@ class Funnel:
     information: Array
     location: Location | None
     nearest: tuple[str, ...]
+    has_forms: bool = True
 
     @property
     def has_neck(self) -> bool:
@@ -175,6 +179,7 @@ def _measure_funnel(
         information=_information(b, mean, tau),
         location=location,
         nearest=tuple(str(factor.labels[index]) for index in nearest),
+        has_forms=factor.root is None,
     )
 
 
@@ -327,6 +332,7 @@ def check_form(
     # The other forms suit all data.
     if parameterization not in ("centered", "noncentered"):
         return ()
+    funnels = [each for each in funnels if each.has_forms]
     if not funnels or ess_per_draw >= INEFFICIENT:
         return ()
     least = min(funnels, key=lambda each: each.median_information)

@@ -297,6 +297,14 @@ def _new_factor(
 
 def _refuse_unrelated(term: GroupTerm, new: tuple[Any, ...]) -> None:
     """Refuse groups of which a known covariance says nothing."""
+    if new and term.structure == "rw1":
+        raise DataError(
+            f"{quote(term.key[0])} has times that the random walk of the fit does not "
+            f"have: {quote_list(new)}. Fit with a list of all times, rw1("
+            f"{term.key[0]}, T) with covariances={{'T': times}}: those without rows "
+            "are predicted. Or pass group_terms= without "
+            f"{quote(term.factor)}."
+        )
     if new:
         what = "neighbours" if term.structure else "covariance"
         raise DataError(

@@ -23,7 +23,7 @@ from stanpool.language.vocabulary import is_smooth
 
 _QUOTED_NAME = re.compile(r"`((?:[^`]|``)+)`", re.DOTALL)
 _CALL = re.compile(r"\s*(\w+)\s*\((.*)\)\s*", re.DOTALL)
-_STRUCTURES = ("icar",)
+_STRUCTURES = ("icar", "rw1")
 _OUTCOME_PARTS = {
     "trials": "trials(column)",
     "se": "se(column), se(column, sigma=True)",
@@ -68,9 +68,9 @@ def parse_formula(text: str, functions: Collection[str] = ()) -> Formula:
         membership, where a row gets the mean of its groups' deviations, or
         ``mm(g1, g2, weights=(w1, w2))``, where it gets their sum with these weights, as
         they are; ``gr(species, cov=A)`` for groups with a known covariance;
-        ``icar(region, W)`` for regions that are like their neighbours;
-        ``factors(user, item, rank=2)`` for latent factors; ``s(x)`` and ``t2(x, z)``
-        for penalised smooths; ``offset(z)`` is
+        ``icar(region, W)`` for regions that are like their neighbours; ``rw1(year)``
+        for a random walk in time; ``factors(user, item, rank=2)`` for latent factors;
+        ``s(x)`` and ``t2(x, z)`` for penalised smooths; ``offset(z)`` is
         added to the linear predictor as it is. Parts of
         the outcome are ``trials(n)``, ``se(s)``, ``se(s, sigma=True)``,
         ``exposure(e)``, ``weights(w)``, ``cens(c)``, ``cens(c, upper)`` and
@@ -429,9 +429,16 @@ def _read_covariance(whole: Span, inside: Span) -> dict[str, Any]:
 
 
 def _read_structure(whole: Span, inside: Span, structure: str) -> GroupTerm:
-    """Read ``region, W``: regions, and the name of their neighbours."""
+    """Read ``region, W``: groups, and the name of their neighbours or their times."""
     pieces = [piece.strip() for piece in split(inside, ",")]
-    if len(pieces) != 2 or not pieces[1].text.isidentifier():
+    if structure == "rw1":
+        if len(pieces) > 2 or (pieces[1:] and not pieces[1].text.isidentifier()):
+            raise whole.error(
+                "rw1() takes a column, as in rw1(year), and the name of a list of "
+                "times if some have no rows, as in rw1(year, T) with "
+                "covariances={'T': times}."
+            )
+    elif len(pieces) != 2 or not pieces[1].text.isidentifier():
         raise whole.error(
             f"{structure}() takes a column and the name of its neighbours, as in "
             f"{structure}(region, W) with covariances={{'W': W}}."
@@ -440,7 +447,7 @@ def _read_structure(whole: Span, inside: Span, structure: str) -> GroupTerm:
     return GroupTerm(
         f"{structure}_{column}",
         columns=(column,),
-        covariance=pieces[1].text,
+        covariance=pieces[1].text if pieces[1:] else "",
         structure=structure,
     )
 

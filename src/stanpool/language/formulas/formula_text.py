@@ -124,7 +124,8 @@ def _predictor(spec: ModelSpec | ParameterFormula) -> str:
     for group in spec.groups:
         if group.structure:
             column = quote_name(group.key[0])
-            terms += f" + {group.structure}({column}, {group.covariance})"
+            known = f", {group.covariance}" if group.covariance else ""
+            terms += f" + {group.structure}({column}{known})"
             continue
         bar = "|" if group.correlated else "||"
         inside = _sum(group.intercept, group.terms)

@@ -386,10 +386,12 @@ def _remark_on(symbols: Symbols, factor: FactorDesign) -> str:
         return "deviations"
     terms = {term.factor: term for term in symbols.spec.groups}
     term = terms.get(factor.factor)
-    if term is None or not term.covariance:
+    if term is None or not term.is_related:
         return ""
     what = "known covariance {} between groups"
-    if term.structure:
+    if term.structure == "rw1":
+        what = "covariance of a random walk"
+    elif term.structure:
         what = "covariance of an intrinsic CAR on the neighbours {}"
     return f"with the {what.format(term.covariance)}"
 

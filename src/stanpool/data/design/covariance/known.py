@@ -19,6 +19,7 @@ from stanpool.data.design.covariance.neighbours import (
     is_edge_list,
 )
 from stanpool.data.design.covariance.roots import MatrixRoot
+from stanpool.data.design.covariance.times import Times, are_times
 from stanpool.data.entries import level_text
 
 _ROUNDING = 1e-8  # relative difference of two entries that are the same
@@ -110,7 +111,7 @@ class KnownCovariance:
         return labels, MatrixRoot(root)
 
 
-Known = KnownCovariance | Ancestry | Neighbours
+Known = KnownCovariance | Ancestry | Neighbours | Times
 
 
 def as_covariances(given: Mapping[str, Any] | None) -> Covariances:
@@ -140,8 +141,8 @@ def as_covariances(given: Mapping[str, Any] | None) -> Covariances:
 
 
 def _read(name: str, given: Any) -> Known:
-    """Read a matrix, a tree, a pedigree, or neighbours."""
-    if isinstance(given, KnownCovariance | Ancestry | Neighbours):
+    """Read a matrix, a tree, a pedigree, neighbours, or times."""
+    if isinstance(given, KnownCovariance | Ancestry | Neighbours | Times):
         return given
     if is_newick(given):
         return Ancestry.of_tree(name, given)
@@ -151,6 +152,8 @@ def _read(name: str, given: Any) -> Known:
         return Neighbours.of_matrix(name, given)
     if is_edge_list(given):
         return Neighbours.of_edges(name, given)
+    if are_times(given):
+        return Times.of(name, given)
     return KnownCovariance.of(name, given)
 
 
@@ -160,6 +163,8 @@ def arrays_of(known: Mapping[str, Known]) -> dict[str, Array]:
     for name, each in known.items():
         if isinstance(each, KnownCovariance):
             found[f"covariance_{name}"] = each.matrix
+        elif isinstance(each, Times):
+            found[f"times_{name}"] = np.arange(float(len(each.labels)))
         elif isinstance(each, Neighbours):
             found[f"neighbours_{name}"] = np.asarray(each.pairs)
             found[f"weights_{name}"] = each.weights
@@ -178,6 +183,8 @@ def restored(
         if f"covariance_{name}" in arrays:
             matrix = arrays[f"covariance_{name}"]
             found.append((name, KnownCovariance(own, matrix)))
+        elif f"times_{name}" in arrays:
+            found.append((name, Times(own)))
         elif f"neighbours_{name}" in arrays:
             pairs = arrays[f"neighbours_{name}"].astype(np.int64)
             found.append((name, Neighbours(own, pairs, arrays[f"weights_{name}"])))

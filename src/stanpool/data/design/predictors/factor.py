@@ -13,6 +13,7 @@ from stanpool.data.design.covariance.known import Known, KnownCovariance
 from stanpool.data.design.covariance.labels import check_levels
 from stanpool.data.design.covariance.neighbours import Neighbours
 from stanpool.data.design.covariance.roots import Root
+from stanpool.data.design.covariance.times import Times
 from stanpool.data.design.design import FactorDesign, read_only
 from stanpool.data.design.groups import memberships
 from stanpool.data.design.rank import SurrogateRows, identified_columns
@@ -48,7 +49,7 @@ def build_factor(
     if spec.pooling == "partial" and term.correlated:
         _refuse_many(term, len(matrix.labels), len(groups))
     root: Root | None = None
-    if term.covariance:
+    if term.is_related:
         levels = groups
         groups, root = _root(spec, term, levels)
         place = {label: at for at, label in enumerate(groups)}
@@ -81,6 +82,8 @@ def _root(
     """Return the labels of a term's groups, and a root of their covariance."""
     name, column = term.covariance, term.key[0]
     known: dict[str, Known] = dict(spec.covariances)
+    if term.structure == "rw1":
+        return _walk(term, known, levels)
     if name not in known:
         said, needs = f"gr({column}, cov={name})", "whose rows and columns are labelled"
         if term.structure:
@@ -91,6 +94,10 @@ def _root(
             f"covariances={{{name!r}: {name}}}, a data frame {needs} by the groups."
         )
     found = known[name]
+    if isinstance(found, Times):
+        raise SpecError(
+            f"covariances has times {quote(name)}, which go with rw1(t, {name})."
+        )
     if isinstance(found, Neighbours) != bool(term.structure):
         raise SpecError(
             f"{term.structure}({column}, {name}) needs neighbours, and covariances has "
@@ -104,6 +111,28 @@ def _root(
         check_levels(column, levels, found.labels, "table of neighbours")
         found = KnownCovariance(found.labels, found.intrinsic_covariance())
     return found.root(column, levels)
+
+
+def _walk(
+    term: GroupTerm, known: dict[str, Known], levels: Sequence[Any]
+) -> tuple[tuple[Any, ...], Root]:
+    """Return the same of a random walk along the times of a column."""
+    name, column = term.covariance, term.key[0]
+    times = Times.of_levels(f"times of {quote(column)}", levels)
+    if name:
+        found = known.get(name)
+        if not isinstance(found, Times):
+            raise SpecError(
+                f"the formula has rw1({column}, {name}), and covariances has no times "
+                f"{quote(name)}; pass covariances={{{name!r}: times}}, a list of all "
+                "times, with and without rows."
+            )
+        times = found.spelled_as(levels)
+        observed = check_levels(column, levels, times.labels, "list of times")
+    else:
+        observed = list(times.labels)
+    walk = KnownCovariance(times.labels, times.walk_covariance(observed))
+    return walk.root(column, levels)
 
 
 def _refuse_many(term: GroupTerm, coefficients: int, groups: int) -> None:
