@@ -73,7 +73,7 @@ def point_at(model: sp.Model, prior: xr.Dataset, draw: int) -> Point:
     residual = model.design.residual
     return Point(
         intercept=float(at.get("Intercept", 0.0)),
-        beta=at.get("beta", np.zeros(0)),
+        beta=np.concatenate([at.get(x, np.zeros(0)) for x in ("beta", "beta_s")]),
         sigma=float(at.get("sigma", 1.0)),
         factors=tuple(factors),
         tau_sigma=float(at.get(f"tau_sigma_{residual.factor}", 1.0))
@@ -87,6 +87,7 @@ def point_at(model: sp.Model, prior: xr.Dataset, draw: int) -> Point:
         hu=float(at.get("hu", 0.5)),
         cutpoint=at.get("cutpoint", np.zeros(1)),
         latent=latent_at(model, at),
+        tau_s=at.get("tau_s", np.zeros(0)),
     )
 
 
