@@ -30,8 +30,12 @@ SLOW = (
     "complete_pooling_binomial_cloglog",
     "complete_pooling_binomial_probit",
     "complete_pooling_exponential_censored",
+    "complete_pooling_hurdle_gamma_shape_formula_hu_formula",
     "complete_pooling_hurdle_lognormal",
     "complete_pooling_hurdle_negative_binomial",
+    "complete_pooling_hurdle_negative_binomial_phi_formula_hu_formula",
+    "complete_pooling_inverse_gaussian_shape_formula",
+    "complete_pooling_ordinal_smooths",
     "complete_pooling_gaussian_truncated_both",
     "complete_pooling_lognormal_truncated_both",
     "complete_pooling_negative_binomial_truncated_lower",
@@ -41,6 +45,8 @@ SLOW = (
     "complete_pooling_skew_normal",
     "complete_pooling_weibull_truncated_both",
     "complete_pooling_zero_inflated_binomial",
+    "complete_pooling_zero_inflated_binomial_zi_formula",
+    "complete_pooling_zero_inflated_negative_binomial_phi_formula_zi_formula",
     "complete_pooling_zero_inflated_poisson",
     "no_pooling_bernoulli",
     "no_pooling_beta",
@@ -61,12 +67,15 @@ SLOW = (
     "partial_pooling_gaussian_weights_crossproducts_decoupled_adaptive_correlated_"
     "group_predictors_member",
     "partial_pooling_hurdle_gamma_weights_adaptive",
+    "partial_pooling_hurdle_lognormal_adaptive_sigma_formula_hu_formula_group",
+    "partial_pooling_hurdle_poisson_adaptive_hu_formula",
     "partial_pooling_hurdle_poisson_offset_adaptive",
     "partial_pooling_poisson_adaptive_plain_membership",
     "partial_pooling_poisson_adaptive_correlated_group_predictors_nested",
     "partial_pooling_poisson_weights_adaptive",
     "partial_pooling_student_t_censored_adaptive",
     "partial_pooling_zero_inflated_negative_binomial_offset_weights_adaptive",
+    "partial_pooling_zero_inflated_poisson_adaptive_zi_formula_group",
 )
 IN_ALL = {"likelihood", "priors", "terms/population"}
 IN_OTHER_TESTS = {"neals_funnel"}  # test_posteriors.py
@@ -95,6 +104,8 @@ def parts_of(model: sp.Model) -> set[str]:
         found |= {"terms/group"}
     if any(factor.group_predictors for factor in structure.factors):
         found |= {"group_means"}
+    if structure.smooths:
+        found |= {"smooths"}
     if structure.residual:
         found |= {"residual_scale"}
     return found | IN_ALL

@@ -19,7 +19,6 @@ import numpy as np
 
 from stanpool.base.arrays import Array
 from stanpool.data.design.design import Design
-from stanpool.families.functions import LINKS
 from stanpool.language.family import FAMILIES
 from stanpool.language.model_spec import ModelSpec
 
@@ -66,6 +65,9 @@ def on_predictor_scale(spec: ModelSpec, design: Design) -> tuple[Array, Array | 
     trials = np.ones_like(y) if design.trials is None else design.trials
     shares = y / np.maximum(trials, 1)
     mean = np.clip(shares.mean(), 0.01, 0.99)
+    # Loaded here: SciPy takes long, and to build a model needs no link.
+    from stanpool.families.functions import LINKS
+
     link = LINKS[spec.link_name].apply
     slope = (link(mean + _STEP) - link(mean - _STEP)) / (2 * _STEP)
     weights = trials if design.weights is None else trials * design.weights
