@@ -31,6 +31,12 @@ MOMENTS = {
         "sigma^2",
         "measurements that are skewed to one side; slant says to which",
     ),
+    "asymmetric_laplace": (
+        "mu + sigma * (1 - 2 * quantile) / (quantile * (1 - quantile))",
+        "sigma^2 * (1 / quantile^2 + 1 / (1 - quantile)^2)",
+        "quantile regression: mu is the median, or what `quantile(0.9)` of the "
+        "outcomes are below",
+    ),
     "lognormal": (
         "exp(mu + sigma^2 / 2)",
         "(exp(sigma^2) - 1) * exp(2 * mu + sigma^2)",

@@ -141,6 +141,7 @@ def build(formula: str | list[str]) -> None:
                 ("exposure", "poisson"),
                 ("time", "weibull"),
                 ("offset", "poisson"),
+                ("quantile", "asymmetric_laplace"),
             )
             if part in text
         ),

@@ -25,6 +25,7 @@ QUICK = (
     "partial_pooling_gaussian_se_marginal",
 )
 SLOW = (
+    "complete_pooling_asymmetric_laplace",
     "complete_pooling_bernoulli_cloglog",
     "complete_pooling_bernoulli_probit",
     "complete_pooling_binomial_cloglog",

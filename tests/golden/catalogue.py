@@ -143,6 +143,7 @@ COMPRESSED = (
 OTHER_OUTCOMES = {
     "student_t": "y",
     "skew_normal": "y",
+    "asymmetric_laplace": "y | quantile(0.9)",
     "lognormal": "amount",
     "gamma": "amount",
     "exponential": "amount",
@@ -307,6 +308,10 @@ FORMULAS = (
     ),
     (["y ~ x1", "nu ~ x2"], {"family": "student_t"}),
     (["y ~ x1", "slant ~ x2", "sigma ~ x3"], {"family": "skew_normal"}),
+    (
+        ["y | quantile(0.2) ~ x1", "sigma ~ x3"],
+        {"family": "asymmetric_laplace"},
+    ),
     (["y ~ x1 + (1 | g)", "slant ~ x2"], {"family": "skew_normal"}),
     (["count ~ x1 + (1 | g)", "phi ~ x2 + (1 | h)"], {"family": "negative_binomial"}),
     (["share ~ x1", "phi ~ x2"], {"family": "beta", "link": "cloglog"}),

@@ -692,6 +692,9 @@ def _outcome(model: sp.Model, data: pd.DataFrame, eta: np.ndarray, at: Point) ->
         "gaussian": lambda: stats.norm(mean, scale),
         "student_t": lambda: stats.t(own["nu"], mean, scale),
         "skew_normal": lambda: skew_normal(mean, scale, own["slant"]),
+        "asymmetric_laplace": lambda: asymmetric_laplace(
+            mean, scale, spec.quantile or 0.5
+        ),
         "lognormal": lambda: stats.lognorm(scale, scale=np.exp(mean)),
         "gamma": lambda: stats.gamma(own["shape"], scale=mean / own["shape"]),
         "exponential": lambda: stats.expon(scale=mean),
@@ -734,6 +737,17 @@ def skew_normal(mean: Any, sd: Any, slant: float) -> Any:
     standard = stats.skewnorm(slant)
     scale = sd / standard.std()
     return stats.skewnorm(slant, loc=mean - scale * standard.mean(), scale=scale)
+
+
+def asymmetric_laplace(at: Any, sigma: Any, quantile: float) -> Any:
+    """Return SciPy's distribution of the quantile, whose rates are apart.
+
+    SciPy's has the rates kappa and 1 / kappa of a scale, above and below; here they are
+    the quantile over sigma and its complement over sigma.
+    """
+    kappa = np.sqrt(quantile / (1 - quantile))
+    scale = sigma / np.sqrt(quantile * (1 - quantile))
+    return stats.laplace_asymmetric(kappa, loc=at, scale=scale)
 
 
 @dataclass(frozen=True)

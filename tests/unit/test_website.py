@@ -50,6 +50,8 @@ def test_mean_and_variance_of_families_are_as_their_densities_have_them(
     known = {each: own[each] for each in family.parameter_names}
     if "trials" in family.parts:
         known["trials"] = 6.0
+    if family.is_of_quantiles:
+        known["quantile"] = 0.8
     eta = np.array([-0.4, 0.3])
     draws = functions.draw(
         np.random.default_rng(1), np.repeat(eta[:, None], 200_000, axis=1), **known

@@ -83,7 +83,8 @@ class Model(PreparedModel):
         or ``interval`` (0, -1, 1, 2), and ``y`` and ``upper`` are the ends of an
         interval; for times to an event it is ``time | cens(1 - event)``; ``trunc(lower,
         upper)``, if outcomes beyond the bounds are never observed, and outcomes equal
-        to a bound are: ``count | trunc(1)`` has no zeros. The outcome, offsets and the
+        to a bound are: ``count | trunc(1)`` has no zeros; ``y | quantile(0.9)`` of
+        asymmetric_laplace outcomes. The outcome, offsets and the
         arguments of the parts can be arithmetic expressions of columns, as in ``post -
         pre`` and ``trials(n + m)``. Among predictors, where ``+ - * / : **`` combine
         terms, arithmetic is written ``I(x**2)``. Formulas can use comparisons, NumPy's
@@ -108,8 +109,9 @@ class Model(PreparedModel):
         that need the rows afterwards (``loo``, predictive checks, predictions of the
         data) raise an error.
     family
-        ``"gaussian"``, ``"student_t"``, ``"skew_normal"``, ``"lognormal"``,
-        ``"gamma"``, ``"exponential"``, ``"weibull"``, ``"inverse_gaussian"``,
+        ``"gaussian"``, ``"student_t"``, ``"skew_normal"``,
+        ``"asymmetric_laplace"`` (quantile regression), ``"lognormal"``, ``"gamma"``,
+        ``"exponential"``, ``"weibull"``, ``"inverse_gaussian"``,
         ``"bernoulli"``, ``"binomial"``, ``"beta_binomial"``, ``"beta"``,
         ``"poisson"``, ``"negative_binomial"``, ``"zero_inflated_poisson"``,
         ``"zero_inflated_negative_binomial"``, ``"zero_inflated_binomial"``,

@@ -82,6 +82,7 @@ _IN_THE_FORMULA = {
     "se": "y | se(s) ~ 1 + (1 | g)",
     "cens": "y | cens(c) ~ x",
     "trunc": "y | trunc(0, None) ~ x",
+    "quantile": "y | quantile(0.9) ~ x",
     "groups": "y ~ x + (1 | g)",
     "group": "y ~ x + (1 | g)",
     "random": "y ~ x + (1 | g)",
@@ -186,8 +187,8 @@ _FAMILIES: Mapping[str, tuple[str, ...]] = {
     ),
     "'gamma' or 'lognormal'": (*("tweedie", "frechet", "shiftedlognormal"),),
     "'skew_normal'": ("skewnormal", "sn", "exgaussian"),
-    "'student_t'; quantile regression is not offered": (
-        *("asymlaplace", "asymmetriclaplace", "laplace"),
+    "'asymmetric_laplace', and 'y | quantile(0.9) ~ ...'": (
+        *("asymlaplace", "asymmetriclaplace", "laplace", "quantile", "quantreg"),
     ),
     "'ordinal', whose categories are cumulative": ("sratio", "cratio", "acat"),
 }

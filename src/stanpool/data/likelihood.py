@@ -47,7 +47,7 @@ def log_likelihood(
     array([-0.919, -2.838])
     """
     functions = family_functions(spec.family, spec.link)
-    known = _known(design) | dict(parameters)
+    known = _known(spec, design) | dict(parameters)
     rows = np.asarray(functions.log_density(design.y, eta, **known))
     interval = functions.log_interval
     if design.censored is not None and interval is not None:
@@ -103,7 +103,7 @@ def draw_outcomes(
         where some counts are beyond those of 64 bits.
     """
     functions = family_functions(spec.family, spec.link)
-    known = _known(design) | dict(parameters)
+    known = _known(spec, design) | dict(parameters)
     if design.lower is not None or design.upper is not None:
         known["lower"], known["upper"] = _bounds(design)
     with np.errstate(over="ignore"):
@@ -137,7 +137,9 @@ def expected_outcomes(
     """
     functions = family_functions(spec.family, spec.link)
     with np.errstate(over="ignore"):
-        return np.asarray(functions.mean(eta, **(_known(design) | dict(parameters))))
+        return np.asarray(
+            functions.mean(eta, **(_known(spec, design) | dict(parameters)))
+        )
 
 
 def outcome_variances(
@@ -165,12 +167,12 @@ def outcome_variances(
         raise SpecError(
             f"family={spec.family!r} has categories, which have no variance."
         )
-    return np.asarray(variance(eta, **(_known(design) | dict(parameters))))
+    return np.asarray(variance(eta, **(_known(spec, design) | dict(parameters))))
 
 
-def _known(design: Design) -> dict[str, Any]:
-    """Return what a family is told of each row."""
-    known = {"trials": design.trials, "se": design.se}
+def _known(spec: ModelSpec, design: Design) -> dict[str, Any]:
+    """Return what a family is told of each row, and of all."""
+    known = {"trials": design.trials, "se": design.se, **spec.known_numbers}
     return {name: values for name, values in known.items() if values is not None}
 
 

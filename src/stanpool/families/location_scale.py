@@ -1,4 +1,4 @@
-"""Normal, Student t, lognormal and skew normal outcomes."""
+"""Normal, Student t, lognormal, skew normal and asymmetric Laplace outcomes."""
 
 from __future__ import annotations
 
@@ -217,3 +217,38 @@ def skew_normal(link: LinkFunctions) -> FamilyFunctions:
         return np.square(sigma) + np.zeros_like(eta) + np.zeros_like(slant)
 
     return FamilyFunctions(link, log_density, expected, draw, variance)
+
+
+def asymmetric_laplace(link: LinkFunctions) -> FamilyFunctions:
+    r"""Return the functions of outcomes of which the linear predictor is a quantile.
+
+    The log density is the check loss of quantile regression over ``sigma``, and its
+    mode is the ``quantile`` p [1]_. With independent standard exponential u and v,
+    outcomes are :math:`\mu + \sigma (u / p - v / (1 - p))`.
+
+    References
+    ----------
+    .. [1] Yu and Moyeed (2001). Bayesian quantile regression. Statistics and
+       Probability Letters 54(4), 437-447.
+    """
+
+    def log_density(y: Any, eta: Any, *, sigma: Any, quantile: Any) -> Any:
+        z = (y - link.inverse(eta)) / sigma
+        loss = np.maximum(quantile * z, (quantile - 1.0) * z)
+        return np.log(quantile) + np.log1p(-quantile) - np.log(sigma) - loss
+
+    def mean(eta: Any, *, sigma: Any, quantile: Any) -> Any:
+        skewed = (1.0 - 2.0 * quantile) / (quantile * (1.0 - quantile))
+        return link.inverse(eta) + np.multiply(sigma, skewed)
+
+    def draw(rng: np.random.Generator, eta: Any, *, sigma: Any, quantile: Any) -> Any:
+        size = np.broadcast_shapes(np.shape(eta), np.shape(sigma))
+        above, below = rng.standard_exponential((2, *size))
+        z = above / quantile - below / (1.0 - quantile)
+        return link.inverse(eta) + sigma * z
+
+    def variance(eta: Any, *, sigma: Any, quantile: Any) -> Any:
+        squares = quantile**-2.0 + (1.0 - quantile) ** -2.0
+        return np.square(sigma) * squares + np.zeros_like(eta)
+
+    return FamilyFunctions(link, log_density, mean, draw, variance)

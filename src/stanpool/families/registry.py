@@ -32,6 +32,7 @@ from stanpool.families.functions import LINKS, FamilyFunctions, LinkFunctions
 from stanpool.families.location_scale import (
     NORMAL,
     STUDENT_T,
+    asymmetric_laplace,
     location_scale,
     skew_normal,
 )
@@ -83,6 +84,7 @@ _BUILDERS: Mapping[str, Callable[[LinkFunctions], FamilyFunctions]] = {
     "gaussian": lambda link: location_scale(NORMAL, link),
     "student_t": lambda link: location_scale(STUDENT_T, link),
     "skew_normal": skew_normal,
+    "asymmetric_laplace": asymmetric_laplace,
     "lognormal": lambda link: location_scale(NORMAL, link, is_log=True),
     "gamma": gamma,
     "exponential": exponential,

@@ -72,7 +72,7 @@ class Family:
         Its parameters besides the linear predictor.
     parts
         The parts of an outcome that go with it, besides ``weights``: ``"trials"``,
-        ``"se"``, ``"exposure"``, ``"cens"``, ``"trunc"``.
+        ``"se"``, ``"exposure"``, ``"cens"``, ``"trunc"``, ``"quantile"``.
     residuals
         What scatters about the inverse link of ``eta`` with the scale ``sigma``:
         ``"outcome"``, or ``"log"`` for its logarithm; None in families without
@@ -141,7 +141,7 @@ class Family:
         if _ZERO in self.parameters and self.is_discrete:
             # Positive counts have another mean than all counts, by their dispersion.
             return frozenset(self.parameter_names)
-        of_logs = (SIGMA,) if self.is_of_logs else ()
+        of_logs = (SIGMA,) if self.is_of_logs or self.is_of_quantiles else ()
         of_zeros = {_EXTRA_ZERO, _ZERO}.intersection(self.parameters)
         return frozenset(own.name for own in (*of_logs, *of_zeros))
 
@@ -184,6 +184,11 @@ class Family:
     def is_of_logs(self) -> bool:
         """Whether the linear predictor is on the scale of the outcome's logarithm."""
         return self.residuals == "log"
+
+    @property
+    def is_of_quantiles(self) -> bool:
+        """Whether the linear predictor is a quantile of outcomes, not their mean."""
+        return "quantile" in self.parts
 
     @property
     def stan_distribution(self) -> str:
@@ -286,6 +291,16 @@ FAMILIES: dict[str, Family] = {
             (SIGMA, _SLANT),
             residuals="outcome",
             notation="SkewNormal(mu, sigma, slant)",
+        ),
+        Family(
+            "asymmetric_laplace",
+            ("identity",),
+            "real",
+            (SIGMA,),
+            ("quantile",),
+            residuals="outcome",
+            stan_name="skew_double_exponential",
+            notation="AsymmetricLaplace(mu, sigma, quantile)",
         ),
         Family(
             "lognormal",

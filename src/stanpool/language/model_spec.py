@@ -177,6 +177,9 @@ class ModelSpec:
     trunc
         Between which bounds outcomes could be observed at all: expressions, numbers
         or None, lower and upper.
+    quantile
+        Which quantile of asymmetric_laplace outcomes the linear predictor is; None is
+        the median.
     residual
         The column of the groups that have residual scales of their own: free under
         no pooling, pooled on the log scale under partial pooling.
@@ -230,6 +233,7 @@ class ModelSpec:
     cens: str | None = None
     cens_upper: str | None = None
     trunc: tuple[str | float | None, str | float | None] | None = None
+    quantile: float | None = None
     residual: str | None = None
     group_predictors: tuple[str, ...] = ()
     priors: tuple[tuple[str, Prior], ...] = ()
@@ -261,6 +265,13 @@ class ModelSpec:
     def link_name(self) -> str:
         """The link: the one that was set, or the family's default."""
         return self.link or FAMILIES[self.family].link
+
+    @property
+    def known_numbers(self) -> dict[str, float]:
+        """What the family is told besides its parameters, the same of all rows."""
+        if not FAMILIES[self.family].is_of_quantiles:
+            return {}
+        return {"quantile": 0.5 if self.quantile is None else self.quantile}
 
     @property
     def is_linear_gaussian(self) -> bool:
@@ -489,6 +500,7 @@ class ModelSpec:
             "exposure": self.exposure,
             "cens": self.cens,
             "trunc": self.trunc,
+            "quantile": self.quantile,
         }
         for part, value in given.items():
             if value is not None and part not in family.parts:
@@ -500,6 +512,12 @@ class ModelSpec:
                     f"family={family.name!r}; {part} goes with "
                     f"{quote_list(fitting, limit=10)}."
                 )
+        if self.quantile is not None and not 0 < self.quantile < 1:
+            raise SpecError(
+                f"quantile={self.quantile!r} is not between 0 and 1. The median is "
+                "quantile(0.5), and 'y | quantile(0.9) ~ ...' models what nine tenths "
+                "of the outcomes are below."
+            )
         if "trials" in family.parts and self.trials is None:
             raise SpecError(
                 f"family={family.name!r} needs the number of trials of each row. Write "

@@ -154,7 +154,7 @@ _INSTEAD = {
     "me": "errors in predictors are not modelled",
     "offset": "an offset is added as a term of its own, '+ offset(x)'",
     **dict.fromkeys(
-        ("trials", "se", "exposure", "weights", "cens"),
+        ("trials", "se", "exposure", "weights", "cens", "quantile"),
         "it is a part of the outcome, 'y | weights(w) ~ ...'",
     ),
     **dict.fromkeys(("factors", "mm", "members"), "it must be a term of its own"),

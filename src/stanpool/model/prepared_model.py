@@ -386,7 +386,7 @@ marginal, 100 rows, 85 groups)
         design, rows = self.scaling.design(self.design), self.rows
         if isinstance(rows, AggregatedRows):
             design, rows = rows.design, None
-        return stan_data(
+        return self.spec.known_numbers | stan_data(
             design,
             self.scaling.priors(self.priors),
             self.structure,

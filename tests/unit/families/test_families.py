@@ -39,6 +39,9 @@ def _frozen(family: str, link: str) -> tuple[Any, dict[str, Any]]:
     if family == "skew_normal":
         own = {"sigma": 0.8, "slant": -2.5}
         return densities.skew_normal(ETA, 0.8, -2.5), own
+    if family == "asymmetric_laplace":
+        own = {"sigma": 0.8, "quantile": 0.9}
+        return densities.asymmetric_laplace(ETA, 0.8, 0.9), own
     if family == "lognormal":
         return stats.lognorm(0.4, scale=np.exp(ETA)), {"sigma": 0.4}
     if family == "gamma":

@@ -264,6 +264,13 @@ def _advice(
 ) -> Iterator[Advice]:
     """Say what to try about what was found, the most specific first."""
     wrong = {each.name for each in found}
+    if wrong and family.is_of_quantiles:
+        yield Advice(
+            "Judge the quantile, and not the distribution",
+            "asymmetric Laplace outcomes are a device for one quantile: the share of "
+            "outcomes below fit.linpred() should be the one that was asked for.",
+        )
+        return
     compared = _compared(fit)
     has_scale = family.has_sigma and fit.model.spec.residual is None
     if "groups" in wrong and has_scale and compared is not None:

@@ -90,7 +90,7 @@ def expectation(
         Shape ``(S, rows)``; of categories, their probabilities along one more axis.
     """
     family, link = FAMILIES[spec.family], spec.link_name
-    known = dict(parameters)
+    known = dict(parameters) | spec.known_numbers
     if "trials" in family.parts:
         known["trials"] = 1.0
     mean = family_functions(spec.family, spec.link).mean
@@ -99,7 +99,7 @@ def expectation(
         with np.errstate(over="ignore"):
             return np.asarray(mean(at, **known))
 
-    if product is not None and not is_linear(spec):
+    if product is not None and not _moves_as_predictor(spec):
         total: Any = 0.0
         others = 0.0 if variance is None else variance
         largest = float(product.variance.max(initial=0.0))
@@ -107,7 +107,7 @@ def expectation(
             both = others + value * product.variance
             total = total + weight * expectation(spec, eta, parameters, both)
         return np.asarray(total)
-    if variance is None or is_linear(spec):
+    if variance is None or _moves_as_predictor(spec):
         return of(eta)
     if family.is_categorical:
         return _over_categories(of, eta, variance)
@@ -126,6 +126,11 @@ def expectation(
 
 def is_linear(spec: ModelSpec) -> bool:
     """Whether the expected outcome is the linear predictor."""
+    return _moves_as_predictor(spec) and not FAMILIES[spec.family].is_of_quantiles
+
+
+def _moves_as_predictor(spec: ModelSpec) -> bool:
+    """Whether differences of expected outcomes are those of linear predictors."""
     return spec.link_name == "identity" and not FAMILIES[spec.family].is_of_logs
 
 
@@ -145,7 +150,7 @@ def points_of(spec: ModelSpec, sd: float = 1.0, degrees: int = 0) -> int:
     family = FAMILIES[spec.family]
     if family.is_categorical:
         return _QUASI_RANDOM
-    if is_linear(spec):
+    if _moves_as_predictor(spec):
         return 1
     times = len(_chi_squared(degrees, sd)[0]) if degrees else 1
     if family.is_of_logs or spec.link_name in ("log", "probit"):

@@ -20,8 +20,9 @@ from stanpool.inference.estimates.coefficients import (
 )
 from stanpool.inference.prediction.linear_predictor import linear_predictor_of
 from stanpool.inference.prediction.rows import GroupTerms, linear_predictor_with
-from stanpool.language.family import FAMILIES, Family
+from stanpool.language.family import FAMILIES
 from stanpool.language.formulas.formula import outcome_name
+from stanpool.language.model_spec import ModelSpec
 from stanpool.model.terms.names import GroupNames
 from stanpool.posterior.coefficients import Coefficients, coefficients, flat
 from stanpool.posterior.recenter import center_fit
@@ -308,7 +309,7 @@ def _residual_variance(fit: FitResult, between: Array) -> Any:
     functions = family_functions(spec.family, spec.link)
     variance = functions.variance
     if spec.link_name == "identity":
-        return _average(fit, partial(_variance_of_residuals, family, variance))
+        return _average(fit, partial(_variance_of_residuals, spec, variance))
     if spec.link_name == "log" and variance and family.residuals is None:
         # The variance of the log of a lognormal outcome with the overall mean.
         mean: Any = 0.0
@@ -328,7 +329,7 @@ def _residual_variance(fit: FitResult, between: Array) -> Any:
 
 
 def _variance_of_residuals(
-    family: Family,
+    spec: ModelSpec,
     variance: Callable[..., Any] | None,
     own: Mapping[str, Array],
     known: Any,
@@ -336,9 +337,9 @@ def _variance_of_residuals(
     """Return the variance of rows whose residuals have a scale, ``(S, rows)``."""
     others = {name: each for name, each in own.items() if name != "sigma"}
     square = np.square(own.get("sigma", 0.0)) + known
-    if family.is_of_logs or variance is None:
+    if FAMILIES[spec.family].is_of_logs or variance is None:
         return square
-    return square * variance(0.0, sigma=1.0, **others)
+    return square * variance(0.0, sigma=1.0, **others, **spec.known_numbers)
 
 
 def _average(

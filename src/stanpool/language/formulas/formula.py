@@ -31,6 +31,7 @@ _OUTCOME_PARTS = {
     "weights": "weights(column)",
     "cens": "cens(column), cens(column, upper)",
     "trunc": "trunc(lower, upper)",
+    "quantile": "quantile(0.9)",
 }
 
 
@@ -53,6 +54,7 @@ class Formula:
     cens: str | None = None
     cens_upper: str | None = None
     trunc: tuple[str | float | None, str | float | None] | None = None
+    quantile: float | None = None
 
 
 def parse_formula(text: str, functions: Collection[str] = ()) -> Formula:
@@ -73,10 +75,10 @@ def parse_formula(text: str, functions: Collection[str] = ()) -> Formula:
         ``s(x)`` and ``t2(x, z)`` for penalised smooths; ``offset(z)`` is
         added to the linear predictor as it is. Parts of
         the outcome are ``trials(n)``, ``se(s)``, ``se(s, sigma=True)``,
-        ``exposure(e)``, ``weights(w)``, ``cens(c)``, ``cens(c, upper)`` and
-        ``trunc(lower, upper)``, joined by ``+``. The outcome, offsets and what the
-        parts are given is arithmetic of columns. Names that are not plain identifiers
-        stand in backticks; a backtick inside is doubled.
+        ``exposure(e)``, ``weights(w)``, ``cens(c)``, ``cens(c, upper)``,
+        ``trunc(lower, upper)`` and ``quantile(0.9)``, joined by ``+``. The outcome,
+        offsets and what the parts are given is arithmetic of columns. Names that are
+        not plain identifiers stand in backticks; a backtick inside is doubled.
     functions
         The names of a user's own functions.
 
@@ -237,7 +239,13 @@ def _read_part(part: Span, functions: Collection[str]) -> dict[str, Any]:
         bounds = [_bound(given.get(key), functions) for key in ("lower", "upper")]
         return {"trunc": tuple(bounds)}
     if "" not in given:
-        raise part.error(f"{name}() needs a column; {usage}.")
+        needed = "number" if name == "quantile" else "column"
+        raise part.error(f"{name}() needs a {needed}; {usage}.")
+    if name == "quantile":
+        number = _bound(given[""], functions)
+        if not isinstance(number, float):
+            raise given[""].at.error(f"a quantile is a number; {usage}.")
+        return {name: number}
     read: dict[str, Any] = {name: _arithmetic(given[""].at, functions)}
     if "upper" in given:
         read["cens_upper"] = _arithmetic(given["upper"].at, functions)

@@ -154,6 +154,8 @@ def _outcome_parts(spec: ModelSpec) -> Iterator[str]:
             if bound is not None
         ]
         yield f"trunc({', '.join(texts)})"
+    if spec.quantile is not None:
+        yield f"quantile({spec.quantile!r})"
 
 
 def _factor_text(group: GroupTerm) -> str:

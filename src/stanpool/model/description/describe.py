@@ -154,6 +154,7 @@ def _distribution(symbols: Symbols, mean: Math) -> Math:
     spec, family = symbols.spec, FAMILIES[symbols.spec.family]
     known: dict[str, Math] = {"mu": mean}
     known |= {name: symbols.parameter(name) for name in family.parameter_names}
+    known |= {name: number(each) for name, each in spec.known_numbers.items()}
     if spec.trials is not None:
         known["trials"] = symbols.expression(spec.trials)
     if spec.se is not None:

@@ -233,7 +233,9 @@ class _Search:
             return np.asarray(score), np.asarray(weight)
         step: Any = _STEP
         if spec.link_name == "identity":
-            step = _STEP * (known.get("sigma", 0.0) + np.zeros(design.rows))
+            # The log density of a quantile has a kink, and no curvature elsewhere.
+            share = 1.0 if self.family.is_of_quantiles else _STEP
+            step = share * (known.get("sigma", 0.0) + np.zeros(design.rows))
             step = step if design.se is None else np.hypot(step, _STEP * design.se)
         below, at, above = (
             log_likelihood(spec, design, eta + move, known)
@@ -241,6 +243,10 @@ class _Search:
         )
         score = (above - below) / (2 * step)
         weight = np.maximum((2 * at - above - below) / np.square(step), 0.0)
+        for quantile in spec.known_numbers.values():
+            # Far from the kink there is no curvature: at least what is expected of all.
+            expected = quantile * (1.0 - quantile) / np.square(known["sigma"])
+            weight = np.maximum(weight, expected)
         return np.nan_to_num(score), np.nan_to_num(weight)
 
     def move(self, score: Array, weight: Array) -> None:
