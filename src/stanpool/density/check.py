@@ -214,8 +214,9 @@ def compare(
             apart = differences / (1.0 + sizes[others] + sizes[first])
         slope, limit = float("nan"), _CLOSE_SLOPE
         # Differences over a kink are no slopes, and quantiles have one at each row.
-        has_kinks = FAMILIES[density.model.spec.family].is_of_quantiles
-        for place in known[: 0 if has_kinks else 2]:  # a scale may be next to 0 at one
+        is_smooth = not FAMILIES[density.model.spec.family].is_of_quantiles
+        # At one of them, a scale may be next to 0.
+        for place in known[:2] if is_smooth else ():
             if not slope <= limit:
                 at, gradient = points[place], theirs.gradients[place]
                 slope, limit = _slope(density, at, gradient, sizes[place], seed)

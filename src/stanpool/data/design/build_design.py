@@ -33,19 +33,18 @@ from stanpool.data.design.outcome import (
     likelihood_weights,
     standard_errors,
 )
-from stanpool.data.design.predictors.factor import build_factor
 from stanpool.data.design.predictors.latent_factors import build_latent
 from stanpool.data.design.predictors.parameters import (
     build_parameters,
     columns_of,
     encodings_of,
+    read_terms,
 )
 from stanpool.data.design.rank import (
     SurrogateRows,
     column_means,
-    identified_columns,
 )
-from stanpool.data.matrix.model_matrix import column_of, term_matrix
+from stanpool.data.matrix.model_matrix import column_of
 from stanpool.data.matrix.term_matrix import TermMatrix
 from stanpool.language.family import FAMILIES
 from stanpool.language.model_spec import ModelSpec
@@ -79,7 +78,7 @@ def build_design(
     expressed = {text: column_of(text, frame, functions) for text in expressions(spec)}
     evaluated = {text: column.values for text, column in expressed.items()}
     y, categories = build_outcome(spec, frame, evaluated)
-    population, matrices, factors = _read_terms(spec, frame, surrogates)
+    population, matrices, factors = _terms_of_mean(spec, frame, surrogates)
     first = int(spec.intercept)
     x, labels = population.values[:, first:], population.labels[first:]
     seen = columns_of(x, labels, factors)
@@ -126,29 +125,16 @@ def build_design(
     )
 
 
-def _read_terms(
+def _terms_of_mean(
     spec: ModelSpec, frame: pd.DataFrame, surrogates: SurrogateRows | None
 ) -> tuple[TermMatrix, list[TermMatrix], list[FactorDesign]]:
-    """Build the matrices of the population and of the factors, and the factors."""
-    matrix = term_matrix(
-        spec.intercept,
-        spec.terms,
-        frame,
-        dict(spec.functions),
-        known=dict(spec.smooths),
-    )
-    population = identified_columns(matrix, spec.intercept, surrogates)
-    first = int(spec.intercept)
-    x, labels = population.values[:, first:], population.labels[first:]
-    pooled = () if spec.pooling == "complete" else spec.groups
-    pairs = [build_factor(spec, term, frame, labels, surrogates) for term in pooled]
-    factors = [factor for factor, _ in pairs]
+    """Read the terms of the mean, and move its groups by group-level predictors."""
+    population, matrices, factors = read_terms(spec, spec, frame, surrogates)
     if spec.pooling == "partial":
-        plain = population.plain - first
-        factors = with_group_predictors(
-            spec, factors, x[:, :plain], labels[:plain], frame
-        )
-    return population, [matrix for _, matrix in pairs], factors
+        own = slice(int(spec.intercept), population.plain)
+        x, labels = population.values[:, own], population.labels[own]
+        factors = with_group_predictors(spec, factors, x, labels, frame)
+    return population, matrices, factors
 
 
 def _of_surrogates(

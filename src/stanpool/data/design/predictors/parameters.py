@@ -19,7 +19,11 @@ from stanpool.data.design.design import (
 )
 from stanpool.data.design.groups import groups_of
 from stanpool.data.design.predictors.factor import build_factor
-from stanpool.data.design.rank import column_means, identified_columns
+from stanpool.data.design.rank import (
+    SurrogateRows,
+    column_means,
+    identified_columns,
+)
 from stanpool.data.matrix.model_matrix import term_matrix, without_values
 from stanpool.data.matrix.term_matrix import TermMatrix
 from stanpool.language.family import FAMILIES
@@ -56,20 +60,10 @@ def _of_formula(
     spec: ModelSpec, stated: ParameterFormula, frame: pd.DataFrame
 ) -> tuple[ParameterDesign, Encodings]:
     """Build the linear predictor that a formula states."""
-    matrix = term_matrix(
-        stated.intercept,
-        stated.terms,
-        frame,
-        dict(spec.functions),
-        known=dict(spec.smooths),
-    )
-    population = identified_columns(matrix, stated.intercept, None)
+    population, matrices, factors = read_terms(spec, stated, frame, None)
     first = int(stated.intercept)
     x, labels = population.values[:, first:], population.labels[first:]
-    groups = () if spec.pooling == "complete" else stated.groups
-    pairs = [build_factor(spec, term, frame, labels, None) for term in groups]
     center = stated.intercept and spec.center_predictors
-    factors = tuple(factor for factor, _ in pairs)
     design = ParameterDesign(
         parameter=stated.parameter,
         link="identity",
@@ -77,13 +71,46 @@ def _of_formula(
         coefficients=labels,
         intercept=stated.intercept,
         x_bar=read_only(column_means(x, None) if center else np.zeros(x.shape[1])),
-        factors=factors,
+        factors=tuple(factors),
         centers=choose_centers(columns_of(x, labels, factors).items())
         if center
         else (),
         smooths=population.scales,
     )
-    return design, encodings_of(population, [own for _, own in pairs], {}, {})
+    return design, encodings_of(population, matrices, {}, {})
+
+
+def read_terms(
+    spec: ModelSpec,
+    stated: ModelSpec | ParameterFormula,
+    frame: pd.DataFrame,
+    surrogates: SurrogateRows | None,
+) -> tuple[TermMatrix, list[TermMatrix], list[FactorDesign]]:
+    """Build the matrices of the population and of the factors, and the factors.
+
+    Parameters
+    ----------
+    spec
+        The model.
+    stated
+        The formula: of the mean, which is the model's, or of another parameter.
+    frame
+        The rows.
+    surrogates
+        The rows that take the place of the data's, or None.
+    """
+    matrix = term_matrix(
+        stated.intercept,
+        stated.terms,
+        frame,
+        dict(spec.functions),
+        known=dict(spec.smooths),
+    )
+    population = identified_columns(matrix, stated.intercept, surrogates)
+    labels = population.labels[int(stated.intercept) :]
+    groups = () if spec.pooling == "complete" else stated.groups
+    pairs = [build_factor(spec, term, frame, labels, surrogates) for term in groups]
+    return population, [own for _, own in pairs], [factor for factor, _ in pairs]
 
 
 def columns_of(
