@@ -9,6 +9,7 @@ import pandas as pd
 import xarray as xr
 
 import stanpool as sp
+from golden.catalogue import data_of
 from stanpool.data.design.design import ParameterDesign
 from stanpool.engine.values.settings import SampleSettings
 from stanpool.inference.prediction.prior_predictive import draw_prior
@@ -188,6 +189,9 @@ def fit_of_points(
     points = [
         densities.random_point(model, rng) for _ in range(1 if one else chains * draws)
     ] * (chains * draws if one else 1)
+    if any(row.prior.is_cut or row.prior.is_constant for row in model.priors):
+        data = data_of(model)
+        points = [densities.within_priors(model, data, each) for each in points]
 
     def stacked(values: list[Any]) -> np.ndarray:
         array = np.array(values, dtype=float)

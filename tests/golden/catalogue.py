@@ -48,6 +48,66 @@ OTHER_PRIORS = {
     "tau_g[x2]": "uniform(0, 30)",
     "sigma^2": "inv_gamma(2, 2)",
 }
+# Coefficients between bounds, and parameters that are constants.
+RESTRICTED_PRIORS = {
+    "beta[x1]": "constant(0.5)",
+    "beta[x2]": "normal(0.1, 1, lb=-3)",
+    "beta[x3]": "student_t(3, 0, 1.5, lb=-4, ub=5)",
+    "tau_g[x1]": "constant(0.7)",
+    "tau_g[x2]": "half_normal(1, ub=30)",
+}
+RESTRICTED = (
+    *(
+        (
+            "y ~ x1 + x2 + x3 + (1 + x1 + x2 | g)",
+            {"parameterization": each, "priors": RESTRICTED_PRIORS},
+        )
+        for each in ("noncentered", "adaptive", "marginal")
+    ),
+    (
+        "y ~ x1",
+        {
+            "priors": {
+                "Intercept": "constant(1.5)",
+                "beta": "normal(0, 1, ub=4)",
+                "sigma": "constant(1.2)",
+            }
+        },
+    ),
+    (
+        "count ~ x1 + (1 | g)",
+        {
+            "family": "negative_binomial",
+            "priors": {"phi": "constant(3)", "Intercept": "normal(0, 2, lb=-5)"},
+        },
+    ),
+    (
+        ["y ~ x1 + (1 | g)", "sigma ~ x2 + x3 + (1 | g)"],
+        {
+            "priors": {
+                "Intercept_sigma": "constant(0.2)",
+                "beta_sigma[x2]": "constant(0.1)",
+                "tau_sigma_g": "constant(0.4)",
+            }
+        },
+    ),
+    ("y ~ x1 + s(x2, k=5)", {"priors": {"beta[x1]": "constant(0.3)"}}),
+    (
+        "y ~ x1 + (1 | g)",
+        {
+            "residual": "g",
+            "priors": {"sigma": "constant(1.1)", "tau_sigma": "constant(0.3)"},
+        },
+    ),
+    (
+        "y ~ x1 + (0 + x2 | g)",
+        {"pooling": "none", "priors": {"beta[x1]": "constant(0.3)"}},
+    ),
+    (
+        "y ~ x1 + (1 | g) + factors(g, h, rank=2)",
+        {"priors": {"loading_scale": "constant(0.8)"}},
+    ),
+)
 MIXED_COEFFICIENTS = {
     "b_g[Intercept]": "normal(0, 3)",
     "b_g[x1]": "student_t(5, 0, 1)",
@@ -550,6 +610,8 @@ def _with_mixed_priors() -> dict[str, sp.Model]:
         ),
     ]
     found = {f"{model.program.name}_mixed_priors": model for model in mixed}
+    restricted = [sp.Model(each, data, **options) for each, options in RESTRICTED]
+    found |= {f"{model.program.name}_restricted_priors": model for model in restricted}
     return found | _with_other_priors()
 
 

@@ -18,6 +18,7 @@ References
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
@@ -183,6 +184,7 @@ def _random_chol(
 
 def log_density(model: sp.Model, data: pd.DataFrame, at: Point) -> float:
     """Log density of a point and the data, on the scale of what Stan declares."""
+    at = within_priors(model, data, at)
     total = _log_prior(model, data, at) + _log_of_deviations(model, at)
     for own in model.design.predictors:
         if own.smooths:
@@ -256,6 +258,7 @@ def _log_jacobian_of_roots(model: sp.Model, varying: Varying, number: int) -> fl
 
 def stan_parameters(model: sp.Model, data: pd.DataFrame, at: Point) -> dict[str, Any]:
     """Return the point as the parameters that the model's Stan program declares."""
+    at = within_priors(model, data, at)
     means, varying_means = _reference(model, data)
     found: dict[str, Any] = {"beta": at.beta}
     for own in model.design.predictors:
@@ -311,7 +314,63 @@ def stan_parameters(model: sp.Model, data: pd.DataFrame, at: Point) -> dict[str,
             found["alpha_bar"] = found["alpha_c"] + moved
     if model.structure.decoupled:
         _sample_population_apart(model, found)
+    told = model.stan_data()
+    for name in re.findall(r"at_(\w+)_estimated;", model.program.source):
+        found[f"{name}_estimated"] = found[name][told[f"at_{name}_estimated"] - 1]
     return found
+
+
+def within_priors(model: sp.Model, data: pd.DataFrame, at: Point) -> Point:
+    """Return the point with constants, and other parameters between their bounds."""
+    beta, formulas = at.beta.copy(), dict(at.formulas)
+    for design in (model.design.mean, *model.design.formulas):
+        own = formulas.get(design.parameter)
+        end = "" if own is None else f"_{design.parameter}"
+        into = beta if own is None else own.beta.copy()
+        for place, label in enumerate(design.free):
+            into[place] = _within(model, f"beta{end}[{label}]", into[place])
+        factors = [
+            replace(
+                varying,
+                tau=np.array(
+                    [
+                        _within(model, f"tau{end}_{factor.factor}[{label}]", tau)
+                        for label, tau in zip(factor.varying, varying.tau, strict=True)
+                    ]
+                ),
+            )
+            for factor, varying in zip(design.factors, (own or at).factors, strict=True)
+        ]
+        means = _means_of(data, design.coefficients) @ into
+        intercept = (own or at).intercept + means
+        intercept = _within(model, f"Intercept{end}", intercept) - means
+        changed = {"factors": tuple(factors), "beta": into, "intercept": intercept}
+        if own is None:
+            at = replace(at, **changed)
+        else:
+            formulas[design.parameter] = replace(own, **changed)
+    numbers = {
+        name: _within(model, name, getattr(at, name))
+        for name in ("sigma", *OWN_PARAMETERS)
+    }
+    if model.design.residual is not None:
+        scale = f"tau_sigma_{model.design.residual.factor}"
+        numbers["tau_sigma"] = _within(model, scale, at.tau_sigma)
+    if at.latent is not None:
+        scale = _within(model, "loading_scale", at.latent.scale)
+        numbers["latent"] = replace(at.latent, scale=scale)
+    return replace(at, formulas=formulas, **numbers)
+
+
+def _within(model: sp.Model, name: str, value: float) -> float:
+    """Return the constant that a parameter is, or a value within its bounds."""
+    prior = next((row.prior for row in model.priors if row.parameter == name), None)
+    if prior is None:
+        return value
+    if prior.distribution == "constant":
+        return prior.arguments[0]
+    lower = -np.inf if prior.lb is None else prior.lb + 0.1
+    return float(np.clip(value, lower, np.inf if prior.ub is None else prior.ub - 0.1))
 
 
 def _moved_on_ridges(model: sp.Model, data: pd.DataFrame, at: Point) -> float:
@@ -1137,6 +1196,7 @@ def _frozen(prior: sp.Prior) -> Any:
         "uniform": lambda lower, upper: stats.uniform(lower, upper - lower),
         "beta": lambda a, b: stats.beta(a, b),
         "flat": lambda: stats.uniform(-1e9, 2e9),
+        "constant": lambda value: stats.uniform(value - 0.5, 1.0),
         "lkj": lambda shape: None,
         "dirichlet": lambda concentration: None,
     }[prior.distribution](*arguments)

@@ -290,8 +290,6 @@ def advice_on_distribution(given: str, known: Mapping[str, str]) -> str:
     if own is None:
         words = _DISTRIBUTIONS.items()
         own = next((usage for usage, each in words if word in each), None)
-    if own is None and word == "constant":
-        return " A number that is known goes into fixed=, with pooling='none'."
     return f" Write {own}." if own else ""
 
 

@@ -24,7 +24,9 @@ from stanpool.density.formulas import (
 from stanpool.density.groups import Groups, Population, off_ridges
 from stanpool.density.likelihood import Likelihood
 from stanpool.density.parameters import (
+    ESTIMATED,
     base_and_place,
+    constants_of,
     parameters_of,
     priors_of,
 )
@@ -76,6 +78,7 @@ class LogPosterior:
         places = range(len(model.design.factors))
         self._groups = [Groups(model, place, data) for place in places]
         self._formulas = tuple(map(Formula, model.design.formulas))
+        self._constants = constants_of(model)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -163,6 +166,9 @@ class LogPosterior:
             each.name: np.asarray(declared[each.name] * each.unit)
             for each in self.parameters
         }
+        for name, constants in self._constants.items():
+            estimated = values.get(f"{name}{ESTIMATED}")
+            values[name] = constants.with_estimated(estimated)
         for own in self.model.design.predictors:
             unit = self.model.scaling.outcome if own.parameter == "mean" else 1.0
             values |= with_smooths(own, values, self.data, unit)
@@ -202,7 +208,7 @@ class LogPosterior:
     @cached_property
     def _priors(self) -> dict[str, Callable[[Array], float]]:
         """The log densities of parameters under their priors, by name."""
-        names = {*self.names}
+        names = {name.removesuffix(ESTIMATED) for name in self.names}
         names |= {name.replace("tau_root", "tau") for name in names}
         names |= {name.replace("_bar", "_c") for name in names}
         names |= {"sigma"} if "log_sigma" in names else set()

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stanpool.base.arrays import Array
 from stanpool.density.formulas import formula_of
@@ -36,6 +37,9 @@ _NAME = re.compile(r"(\w+?)(?:_(\d+))?")
 # The class of priors of each parameter that has another name.
 _CLASS = {"alpha_c": "Intercept", "b_c": "b", "sigma_j": "sigma"}
 _CLASS |= {"cutpoint_c": "cutpoint", "L_Omega": "Omega", "beta_free": "beta"}
+
+# How the names of those members end that are not constants.
+ESTIMATED = "_estimated"
 
 _OF_GROUPS = {"tau", "tau_root", "L_Omega", "z", "b", "b_c"}
 
@@ -121,10 +125,81 @@ def base_and_place(name: str) -> tuple[str, int]:
 
 def _parameter(model: PreparedModel, data: Mapping[str, Any], name: str) -> Parameter:
     """Say what a declared name is."""
+    if name.endswith(ESTIMATED):
+        return _estimated(model, data, name)
     base, place = base_and_place(name)
     shape = _shape(model, base, place)
     unit = _unit(model, base, place, shape)
     return Parameter(name, shape, _transform(model, data, name, shape, unit), unit)
+
+
+def _estimated(model: PreparedModel, data: Mapping[str, Any], name: str) -> Parameter:
+    """Say what the members of a vector are that are not constants."""
+    whole = _parameter(model, data, name.removesuffix(ESTIMATED))
+    at = constants_of(model)[whole.name].is_estimated
+    assert isinstance(whole.transform, Between)
+    lower, upper, unit = (
+        np.broadcast_to(each, whole.shape)[at]
+        for each in (whole.transform.lower, whole.transform.upper, whole.unit)
+    )
+    return Parameter(name, lower.shape, Between(lower, upper), unit)
+
+
+@dataclass(frozen=True, eq=False)
+class Constants:
+    """The members of a parameter that priors fix.
+
+    Attributes
+    ----------
+    values
+        Their values in the user's units, in the parameter's shape; else not numbers.
+    """
+
+    values: Array
+
+    @property
+    def is_estimated(self) -> NDArray[np.bool_]:
+        """Which members are not constants."""
+        return np.asarray(np.isnan(self.values))
+
+    def with_estimated(self, estimated: Array | None) -> Array:
+        """Return the whole parameter.
+
+        Parameters
+        ----------
+        estimated
+            The members that are not constants; None if all are.
+        """
+        whole = self.values.copy()
+        if estimated is not None:
+            whole[self.is_estimated] = estimated
+        return whole
+
+
+def constants_of(model: PreparedModel) -> dict[str, Constants]:
+    """Return the constants among the members of parameters, by Stan's names."""
+    stan_names = {"Intercept": "alpha_c"}
+    fixed = {row.parameter_class for row in model.priors if row.prior.is_constant}
+    found = {}
+    for own in sorted(fixed):
+        base, place = base_and_place(own)
+        formula = formula_of(model.design, base)
+        kind, end = base, ""
+        predictor = model.design.mean
+        if formula:
+            (kind, predictor), end = formula, f"_{formula[1].parameter}"
+        name = stan_names.get(kind, kind)
+        if kind == "beta" and predictor.smooths:
+            name = "beta_free"
+        name = f"{name}{end}"
+        rows = priors_of(model, name, place)
+        values = [
+            row.prior.arguments[0] if row.prior.is_constant else np.nan for row in rows
+        ]
+        shape = _shape(model, name, place)
+        number = f"_{place + 1}" if place else ""
+        found[f"{name}{number}"] = Constants(np.reshape(values, shape))
+    return found
 
 
 def _shape(model: PreparedModel, base: str, place: int) -> tuple[int, ...]:
@@ -252,7 +327,7 @@ def _transform(
         return Shifted(data[f"{own}_offset"], data[f"{own}_multiplier"])
     if base == "tau_root" or not (rows := priors_of(model, base, place)):
         return Between()
-    if found and found[0] == "alpha_c" and rows[0].prior.support != "bounded":
+    if found and found[0] == "alpha_c" and not rows[0].prior.is_bounded:
         return Shifted(data.get("log_unit", 0.0), 1.0)
     lower, upper = np.transpose([bounds_of(row) for row in rows])
     if base == "beta":  # members go down the columns
@@ -284,6 +359,6 @@ def priors_of(model: PreparedModel, base: str, place: int) -> list[PriorRow]:
 def bounds_of(row: PriorRow) -> tuple[float, float]:
     """Return between which values a parameter is, in the user's units."""
     least, most = class_of(row.parameter_class).bounds
-    if row.prior.support != "bounded":
+    if not row.prior.is_bounded:
         return least, most
     return max(row.prior.bounds[0], least), min(row.prior.bounds[1], most)

@@ -51,6 +51,7 @@ _DENSITIES: Mapping[str, Callable[..., Array]] = {
         (lower <= x) & (x <= upper), 0.0, -np.inf
     ),
     "flat": lambda x: np.zeros(np.shape(x)),
+    "constant": lambda x, value: np.zeros(np.shape(x)),
 }
 
 

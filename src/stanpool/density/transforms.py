@@ -54,24 +54,24 @@ class Between:
         return math.prod(shape)
 
     def constrain(self, t: Array, shape: tuple[int, ...]) -> tuple[Array, float]:
-        """Take exponentials above a bound, and logistic curves between two."""
+        """Take exponentials from one bound, and logistic curves between two."""
         t = np.reshape(t, shape, order="F")
         low, high = (np.broadcast_to(x, shape) for x in (self.lower, self.upper))
         has_low, has_high = np.isfinite(low), np.isfinite(high)
         with np.errstate(over="ignore", invalid="ignore"):
-            grown = np.exp(np.where(has_low, t, -t))
+            grown = np.exp(t)
             share = 1.0 / (1.0 + np.exp(-t))
             x = np.where(has_low, low + grown, np.where(has_high, high - grown, t))
             x = np.where(has_low & has_high, low + (high - low) * share, x)
         one, both = has_low ^ has_high, has_low & has_high
-        volume = np.where(one, np.where(has_low, t, -t), 0.0)
+        volume = np.where(one, t, 0.0)
         # The slope of a logistic curve, exp(-|t|) / (1 + exp(-|t|))^2, and the width.
         slope = -np.abs(t) - 2.0 * np.log1p(np.exp(-np.abs(t)))
         width = np.log(np.where(both, high - low, 1.0))
         return x, float(np.sum(volume + np.where(both, slope + width, 0.0)))
 
     def unconstrain(self, x: Array) -> Array:
-        """Take logarithms above a bound, and logits between two."""
+        """Take logarithms of distances from one bound, and logits between two."""
         x = np.asarray(x, dtype=float)
         low, high = (np.broadcast_to(e, x.shape) for e in (self.lower, self.upper))
         has_low, has_high = np.isfinite(low), np.isfinite(high)
@@ -79,7 +79,7 @@ class Between:
             above, below = np.log(x - low), np.log(high - x)
             t = np.where(has_low & has_high, above - below, x)
             t = np.where(has_low & ~has_high, above, t)
-            t = np.where(has_high & ~has_low, -below, t)
+            t = np.where(has_high & ~has_low, below, t)
         return np.ravel(t, order="F")
 
 

@@ -170,7 +170,7 @@ def scale_prior(model: Model, scale: str, flat: Collection[str] = ()) -> ScalePr
         return named[0]
     row = next(row for row in model.priors if row.parameter_class == scale)
     prior = row.prior.canonical
-    if prior.distribution not in _LOG_DENSITIES:
+    if prior.distribution not in _LOG_DENSITIES or prior.is_cut:
         raise SpecError(
             f"the prior on {row.parameter} is {row.prior}; exact samplers can "
             f"use {quote_list(_LOG_DENSITIES, limit=10)} on a scale, or "
@@ -185,7 +185,7 @@ def normal_prior(model: Model, name: str, flat: Collection[str] = ()) -> NormalP
     if name in flat:
         return NormalPrior(np.zeros(len(rows)), np.zeros(len(rows)))
     for row in rows:
-        if row.prior.distribution != "normal":
+        if row.prior.distribution != "normal" or row.prior.is_cut:
             raise SpecError(
                 f"the prior on {row.parameter} is {row.prior}; exact samplers need a "
                 f"normal one, or flat=[{name!r}]."

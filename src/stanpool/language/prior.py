@@ -23,8 +23,9 @@ class Distribution:
     name, arguments
         As users write them.
     support
-        ``"real"``, ``"positive"``, ``"bounded"`` on both sides, ``"correlation"``, or
-        ``"simplex"``, the probabilities of an ordinal outcome's categories.
+        ``"real"``, ``"positive"``, ``"bounded"`` on both sides, ``"correlation"``,
+        ``"simplex"``, the probabilities of an ordinal outcome's categories, or
+        ``"point"``, a single number.
     half_of
         The distribution about 0 that a half form is the positive half of.
     """
@@ -42,7 +43,7 @@ class Distribution:
     @property
     def positive_arguments(self) -> tuple[str, ...]:
         """The arguments that must be positive: all but locations and bounds."""
-        anywhere = ("location", "lower", "upper")
+        anywhere = ("location", "lower", "upper", "value")
         return tuple(name for name in self.arguments if name not in anywhere)
 
 
@@ -63,6 +64,7 @@ DISTRIBUTIONS: Mapping[str, Distribution] = {
         Distribution("uniform", ("lower", "upper"), "bounded"),
         Distribution("beta", ("a", "b"), "bounded"),
         Distribution("flat", (), "real"),
+        Distribution("constant", ("value",), "point"),
         Distribution("lkj", ("shape",), "correlation"),
         Distribution("dirichlet", ("concentration",), "simplex"),
     )
@@ -73,6 +75,7 @@ _PRIOR = re.compile(r"\s*([A-Za-z_]\w*)\s*\(([^()]*)\)\s*")
 
 
 _FLAT = re.compile(r"\s*flat\s*")
+_BOUND = re.compile(r"(lb|ub)\s*=\s*(.*)")
 
 
 @public
@@ -90,16 +93,20 @@ class Prior:
         ``half_student_t(df, scale)``, ``half_cauchy(scale)``, ``lkj(shape)``;
         ``sqrt_inv_gamma(shape, scale)``, whose square is ``inv_gamma``;
         ``dirichlet(concentration)``, on cutpoints: of the probabilities of an ordinal
-        outcome's categories at the predictors' means; ``flat()``, which is improper.
+        outcome's categories at the predictors' means; ``flat()``, which is improper;
+        ``constant(value)``, which fixes a parameter at a number.
         On a positive parameter the first three are their half forms.
     arguments
         The numbers.
+    lb, ub
+        Bounds at which the distribution is cut off, and its parameter with it; None
+        where it goes on.
 
     Raises
     ------
     SpecError
-        For an unknown distribution, a wrong number of arguments, or a scale, rate,
-        shape or df that is not positive and finite.
+        For an unknown distribution, a wrong number of arguments, a scale, rate, shape
+        or df that is not positive and finite, or bounds with nothing between them.
 
     Examples
     --------
@@ -107,10 +114,14 @@ class Prior:
     Prior('normal(0, 2.5)')
     >>> Prior.parse("exponential(1)").arguments
     (1.0,)
+    >>> Prior.parse("normal(0, 1, lb=0)").bounds
+    (0.0, inf)
     """
 
     distribution: str
     arguments: tuple[float, ...]
+    lb: float | None = None
+    ub: float | None = None
 
     def __post_init__(self) -> None:
         """Check the name and the numbers."""
@@ -158,11 +169,45 @@ class Prior:
                 f"prior {self}: its lower bound must be less than its upper one; "
                 f"write {usage}."
             )
+        self._check_bounds(known)
+
+    def _check_bounds(self, known: Distribution) -> None:
+        """Refuse bounds that are not numbers, or between which nothing is."""
+        stated = {"lb": self.lb, "ub": self.ub}
+        for name in (name for name, bound in stated.items() if bound is not None):
+            try:
+                bound = float(stated[name])  # type: ignore[arg-type]
+            except (TypeError, ValueError, OverflowError):
+                bound = math.nan
+            if not math.isfinite(bound):
+                raise SpecError(
+                    f"prior {known.name} with {name}={quote(stated[name])}: a bound "
+                    "must be a finite number; leave it out where there is none."
+                )
+            if known.support not in ("real", "positive"):
+                raise SpecError(
+                    f"prior {known.name} with {name}={bound:g}: {known.usage} takes no "
+                    "further bounds."
+                )
+            object.__setattr__(self, name, bound)
+        if self.lb is not None and known.support == "positive" and self.lb < 0:
+            raise SpecError(
+                f"prior {self}: the values of {known.name} are positive, and "
+                f"lb={self.lb:g} is below them; leave it out."
+            )
+        lower, upper = self.bounds
+        if lower >= upper and known.support != "point":
+            raise SpecError(
+                f"prior {self}: it has no values between {lower:g} and {upper:g}. A "
+                "lower bound must be less than the upper one."
+            )
 
     def __str__(self) -> str:
         """Return the text that ``parse`` reads."""
-        numbers = ", ".join(repr(value).removesuffix(".0") for value in self.arguments)
-        return f"{self.distribution}({numbers})"
+        numbers = [_written(value) for value in self.arguments]
+        stated = (("lb", self.lb), ("ub", self.ub))
+        numbers += [f"{name}={_written(at)}" for name, at in stated if at is not None]
+        return f"{self.distribution}({', '.join(numbers)})"
 
     def __repr__(self) -> str:
         """Return a short, readable form."""
@@ -184,8 +229,29 @@ class Prior:
         """The smallest and the largest value; infinite where there is no bound."""
         if self.distribution == "uniform":
             return self.arguments[0], self.arguments[1]
+        if self.is_constant:
+            return self.arguments[0], self.arguments[0]
         lower = 0.0 if self.support in ("positive", "bounded") else -math.inf
-        return lower, 1.0 if self.distribution == "beta" else math.inf
+        upper = 1.0 if self.distribution == "beta" else math.inf
+        return (
+            lower if self.lb is None else max(lower, self.lb),
+            upper if self.ub is None else min(upper, self.ub),
+        )
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether it fixes its parameter at a number."""
+        return self.distribution == "constant"
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether its distribution is cut off at bounds."""
+        return not (self.lb is None and self.ub is None)
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether it ends where its parameter would go on."""
+        return self.support == "bounded" or self.is_cut
 
     @property
     def canonical(self) -> Prior:
@@ -199,7 +265,8 @@ class Prior:
         whole = DISTRIBUTIONS[self.distribution].half_of
         if whole is None:
             return self
-        return Prior(whole, (*self.arguments[:-1], 0.0, self.arguments[-1]))
+        arguments = (*self.arguments[:-1], 0.0, self.arguments[-1])
+        return replace(self, distribution=whole, arguments=arguments)
 
     def scaled(self, factor: float) -> Prior | None:
         """Return the prior of ``factor`` times the parameter; None if it has no name.
@@ -219,6 +286,7 @@ class Prior:
             "lower": lambda value: value * factor,
             "upper": lambda value: value * factor,
             "rate": lambda value: value / factor,
+            "value": lambda value: value * factor,
         }
         if self.distribution == "lognormal":
             scaled = {"location": lambda value: value + math.log(factor)}
@@ -231,11 +299,13 @@ class Prior:
                 scaled.get(name, unchanged)(value)
                 for name, value in self.named_arguments.items()
             ),
+            None if self.lb is None else self.lb * factor,
+            None if self.ub is None else self.ub * factor,
         )
 
     @classmethod
     def parse(cls, text: str) -> Prior:
-        """Read ``"normal(0, 2.5)"``.
+        """Read ``"normal(0, 2.5)"``, or ``"normal(0, 2.5, lb=0)"``.
 
         Raises
         ------
@@ -254,7 +324,16 @@ class Prior:
         pieces = (
             [piece.strip() for piece in inside.split(",")] if inside.strip() else []
         )
-        return cls(name, tuple(pieces))  # type: ignore[arg-type]
+        bounds: dict[str, str] = {}
+        while pieces and (bound := _BOUND.fullmatch(pieces[-1])):
+            bounds.setdefault(bound[1], bound[2])
+            pieces.pop()
+        return cls(name, tuple(pieces), **bounds)  # type: ignore[arg-type]
+
+
+def _written(value: float) -> str:
+    """Write a number, without decimals where it has none."""
+    return repr(value).removesuffix(".0")
 
 
 @dataclass(frozen=True)

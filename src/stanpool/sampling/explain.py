@@ -13,6 +13,7 @@ from stanpool.data.compression.crossproducts import (
     Crossproducts,
     work_of_integration,
 )
+from stanpool.data.compression.gaussian_rows import CompressedRows
 from stanpool.data.compression.integrated_rows import MarginalRows
 from stanpool.data.design.centers import uncentering_matrix
 from stanpool.data.design.covariance.neighbours import Neighbours
@@ -60,7 +61,8 @@ variances set their first mass matrix
     engine: ...
     """
     lines = [repr(model), *_form(model), *_data(model), *_coefficients(model)]
-    lines += [*_terms(model), *_rows(model), _priors(model), *_sampler(model)]
+    lines += [*_terms(model), *_rows(model), _priors(model), *_restrictions(model)]
+    lines += _sampler(model)
     return "\n".join(lines)
 
 
@@ -276,6 +278,34 @@ def _priors(model: PreparedModel) -> str:
         f"priors: {', '.join(stated)}{_and_more(len(rows) - _MOST)}; {whose}; "
         "model.priors gives the reasons"
     )
+
+
+def _restrictions(model: PreparedModel) -> Iterator[str]:
+    """Say which parameters are constants, and which have bounds."""
+    constants = [row for row in model.priors if row.prior.is_constant]
+    if constants:
+        listed = [f"{x.parameter} = {x.prior.arguments[0]:g}" for x in constants]
+        yield (
+            f"constants: {', '.join(listed[:_MOST])}{_and_more(len(listed) - _MOST)}; "
+            "they are not estimated"
+        )
+    classes = {"Intercept", "beta"}
+    classes |= {
+        f"{x}_{own.parameter}" for x in classes for own in model.design.formulas
+    }
+    bounded = [
+        f"{row.parameter} in ({row.prior.bounds[0]:g}, {row.prior.bounds[1]:g})"
+        for row in model.priors
+        if row.parameter_class in classes and row.prior.is_bounded
+    ]
+    if bounded:
+        is_reduced = isinstance(model.rows, CompressedRows | MarginalRows)
+        yield (
+            f"bounds: {', '.join(bounded[:_MOST])}{_and_more(len(bounded) - _MOST)}; "
+            "these are sampled as they are and not in combination with others"
+            + "; the QR decomposition is of the rows and not of coefficients"
+            * is_reduced
+        )
 
 
 def _sampler(model: PreparedModel) -> Iterator[str]:

@@ -23,7 +23,7 @@ import numpy as np
 
 from stanpool.base.arrays import Array
 from stanpool.data.compression.integrated_rows import MarginalRows, root_of_scale
-from stanpool.density.parameters import declared_names
+from stanpool.density.parameters import ESTIMATED, constants_of, declared_names
 from stanpool.families.functions import LINKS
 from stanpool.language.family import FAMILIES
 from stanpool.model.pilot.centering import Centering
@@ -75,7 +75,31 @@ def points_around_pilot(
     names = declared_names(model.program.source)
     rngs = map(np.random.default_rng, ([_STREAM, seed, n] for n in range(chains)))
     points = (_around(model, model.pilot, predictors, start, rng) for rng in rngs)
+    points = (point | _estimated(model, point, names) for point in points)
     return [{name: point[name] for name in names if name in point} for point in points]
+
+
+def _estimated(
+    model: PreparedModel, whole: Mapping[str, Any], names: Sequence[str]
+) -> dict[str, Array]:
+    """Return the members of parameters that are not constants, where some are.
+
+    Parameters
+    ----------
+    model
+        The model.
+    whole
+        Values, or variances, of whole parameters by Stan's names.
+    names
+        What the program declares.
+    """
+    constants, found = constants_of(model), dict[str, Array]()
+    for name in names:
+        parameter = name.removesuffix(ESTIMATED)
+        if parameter != name and parameter in whole:
+            at = constants[parameter].is_estimated
+            found[name] = np.asarray(whole[parameter])[at]
+    return found
 
 
 def _around(
@@ -189,6 +213,7 @@ def pilot_metric(model: PreparedModel) -> Array | None:
         known[name] = known[name] / np.square(data["beta_multiplier"])
         known["log_sigma"] = known["sigma"] / np.square(data["log_sigma_multiplier"])
     names = declared_names(model.program.source)
+    known |= _estimated(model, known, names)
     if not known.keys() >= set(names):
         return None
     return np.concatenate([np.ravel(known[name], order="F") for name in names])
@@ -219,7 +244,7 @@ def starts_from_pilot(model: PreparedModel) -> bool:
 def _inside_bounds(model: PreparedModel, point: dict[str, Any]) -> dict[str, Any]:
     """Move a point into the bounds of the priors."""
     bounds: dict[str, list[tuple[float, float]]] = {}
-    closed: set[str] = set()
+    closed: dict[str, list[bool]] = {}
     renamed = {"Intercept": "alpha_c", **_variables(model)}
     for own in model.design.predictors:
         if own.smooths:
@@ -230,8 +255,8 @@ def _inside_bounds(model: PreparedModel, point: dict[str, Any]) -> dict[str, Any
         known = class_of(row.parameter_class)
         lower, upper = max(lower, known.bounds[0]), min(upper, known.bounds[1])
         name = renamed.get(row.parameter_class, row.parameter_class)
-        if known.lower:
-            closed.add(name)
+        is_stated = known.lower is not None or row.prior.lb is not None
+        closed.setdefault(name, []).append(is_stated)
         bounds.setdefault(name, []).append((lower, upper))
     for name in bounds.keys() & point.keys():
         # With a column for each category, members are in the order of columns.
@@ -240,10 +265,9 @@ def _inside_bounds(model: PreparedModel, point: dict[str, Any]) -> dict[str, Any
             np.reshape(side, value.shape) for side in np.transpose(bounds[name])
         )
         both = np.isfinite(low) & np.isfinite(high)
+        above = np.reshape(closed[name], value.shape)
         margin = _INSIDE * np.where(both, high - low, 1.0)
-        value = np.where(
-            both | (name in closed), np.maximum(value, low + margin), value
-        )
+        value = np.where(both | above, np.maximum(value, low + margin), value)
         value = np.transpose(np.minimum(value, high - margin))
         point[name] = value if value.ndim else value.item()
     return point
@@ -284,6 +308,7 @@ def starting_values(fit: FitResult) -> list[dict[str, Any]] | None:
         for point in points:
             point[f"tau_root{end}"] = root_of_scale(point[f"tau{end}"], unit)
     names = declared_names(fit.program.source)
+    points = [point | _estimated(model, point, names) for point in points]
     return [{name: point[name] for name in names} for point in points]
 
 

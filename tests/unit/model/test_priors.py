@@ -211,6 +211,10 @@ class TestRefusals:
             ("sigma^2", "gamma(1, 1)", ["a variance", "inv_gamma(shape, scale)"]),
             ("beta^2", "inv_gamma(1, 1)", ["'beta^2'", "does not have"]),
             ("tau", "uniform(-1, 1)", ["begin at -1", "parameter's at 0"]),
+            ("tau", "normal(0, 1, lb=-1)", ["begin at -1", "parameter's at 0"]),
+            ("tau", "normal(0, 1, ub=-1)", ["no values between 0 and inf"]),
+            ("tau", "constant(0)", ["'constant(0)'", "is greater than 0"]),
+            ("Omega", "constant(0)", ["single numbers", "correlation matrices"]),
             (
                 "beta",
                 "half_normal(1)",
@@ -227,8 +231,36 @@ class TestRefusals:
         self, name: str, text: str, said: list[str]
     ) -> None:
         with pytest.raises(SpecError) as refused:
-            Model("y ~ x + (1 | g)", frame(), priors={name: text})
+            Model("y ~ x + (1 + x | g)", frame(), priors={name: text})
         assert all(part in str(refused.value) for part in said), str(refused.value)
+
+    @pytest.mark.parametrize("text", ["normal(0, 1, lb=0)", "constant(0.5)"])
+    @pytest.mark.parametrize(
+        ("family", "name", "said"),
+        [
+            ("ordinal", "cutpoint", "cutpoints are in order"),
+            ("categorical", "beta", "coefficients of categories"),
+        ],
+    )
+    def test_bounds_are_refused_where_they_cannot_be(
+        self, text: str, family: str, name: str, said: str
+    ) -> None:
+        kinds = pd.Categorical(list("abc") * (len(frame()) // 3), ordered=True)
+        data = frame().assign(k=kinds)
+        with pytest.raises(SpecError, match=said):
+            Model("k ~ x", data, family=family, priors={name: text})
+
+    def test_own_coefficients_of_groups_are_no_constants(self) -> None:
+        with pytest.raises(SpecError, match="groups without pooling cannot have a"):
+            Model("y ~ (1 | g)", frame(), pooling="none", priors={"b": "constant(1)"})
+
+    def test_the_table_says_what_is_cut_off_and_what_is_constant(self) -> None:
+        given = {"beta[x]": "constant(0.5)", "tau": "normal(0, 1, lb=0.2)"}
+        table = Model("y ~ x + (1 | g)", frame(), priors=given).priors
+        row = table["beta[x]"]
+        assert (str(row.prior), row.note) == ("constant(0.5)", "not estimated")
+        row = table["tau_g[Intercept]"]
+        assert (str(row.prior), row.note) == ("normal(0, 1, lb=0.2)", "")
 
     def test_a_scale_has_one_prior(self) -> None:
         priors = {"sigma": "exponential(1)", "sigma^2": "inv_gamma(1, 1)"}

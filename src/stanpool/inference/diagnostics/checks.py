@@ -62,7 +62,7 @@ class Mixing:
 
 
 def measure_mixing(fit: HasPosterior) -> Mixing:
-    """Compute R-hat and effective sample sizes of each scalar of a posterior."""
+    """Compute R-hat and effective sample sizes of each scalar that is estimated."""
     posterior, group_dims = fit.posterior, dims_of_groups(fit)
     found = list(described(posterior, fit.described))
     blocks = [block for block, _ in found]
@@ -78,13 +78,18 @@ def measure_mixing(fit: HasPosterior) -> Mixing:
             groups += [names[row] for row in each.positions[:, 0]]
         else:
             groups += [None] * len(each.labels)
+    labels = [label for each in blocks for label in each.labels]
+    priors = () if fit.model is None else fit.model.priors
+    constants = {row.parameter for row in priors if row.prior.is_constant}
+    is_constant = np.array([label in constants for label in labels], dtype=bool)
+    kept = np.flatnonzero(~(is_constant & np.isnan(columns["r_hat"])))
     return Mixing(
-        labels=tuple(label for each in blocks for label in each.labels),
-        groups=tuple(groups),
-        finite=columns["finite"].astype(bool),
-        r_hat=columns["r_hat"],
-        ess_bulk=columns["ess_bulk"],
-        ess_tail=columns["ess_tail"],
+        labels=tuple(labels[place] for place in kept),
+        groups=tuple(groups[place] for place in kept),
+        finite=columns["finite"][kept].astype(bool),
+        r_hat=columns["r_hat"][kept],
+        ess_bulk=columns["ess_bulk"][kept],
+        ess_tail=columns["ess_tail"][kept],
     )
 
 

@@ -56,7 +56,7 @@ def check_learned(
         row.parameter: row
         for row in priors
         if class_of(row.parameter_class).name in _SCALES
-        and row.prior.distribution != "flat"
+        and row.prior.distribution not in ("flat", "constant")
     }
     ess = dict(zip(mixed.labels, mixed.ess_bulk, strict=True))
     names = [str(name) for name in posterior.data_vars]

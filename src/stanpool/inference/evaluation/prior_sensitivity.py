@@ -130,7 +130,7 @@ def log_prior(fit: FitResult) -> Array:
             continue
         for k, row in enumerate(rows):
             prior = row.prior.canonical
-            if prior.distribution not in ("flat", "uniform"):
+            if prior.distribution not in ("flat", "uniform", "constant"):
                 density = distribution_of(row).log_density(values[:, k])
                 total = total + density.sum(axis=1)
     shape = posterior.sizes["chain"], posterior.sizes["draw"]

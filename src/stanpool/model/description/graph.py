@@ -14,6 +14,7 @@ from stanpool.model.description.notation import (
     Label,
     Line,
     Math,
+    Number,
     Power,
     Vector,
     Words,
@@ -181,6 +182,8 @@ def _distribution(stated: Statement, kind: Kind) -> str:
         return ""
     while isinstance(right, Line):
         right = right.parts[0]
+    if isinstance(right, Number):
+        return f"= {right.text}"
     if stated.relation == "=":  # the probability of an ordered category
         return "~ Ordered"
     if isinstance(stated.left, Call):  # of a link of the quantity

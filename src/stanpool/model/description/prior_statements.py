@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from stanpool.data.design.design import ParameterDesign
 from stanpool.language.prior import DISTRIBUTIONS, Prior
@@ -26,6 +28,7 @@ from stanpool.model.description.symbols import (
     Symbols,
     symbol_of_parameter,
 )
+from stanpool.model.priors.distributions import ends_of
 from stanpool.model.priors.in_force import PriorRow, PriorTable, class_of
 
 _NAMES = {
@@ -104,8 +107,9 @@ def _statement(row: PriorRow, parameter: _Parameter) -> Statement:
     notes = [x for x in row.note.split("; ") if x and not x.startswith("half: ")]
     remark = "; ".join((row.parameter, *notes))
     right = _distribution(row)
+    relation: Literal["~", "="] = "=" if row.prior.is_constant else "~"
     return Statement(
-        "priors", left, "~", right, parameter.letters, remark, parameter.one_of
+        "priors", left, relation, right, parameter.letters, remark, parameter.one_of
     )
 
 
@@ -113,6 +117,8 @@ def _distribution(row: PriorRow) -> Math:
     """Write a prior as papers do: a half form by its name, bounds in words."""
     prior, known = row.prior, class_of(row.parameter_class)
     arguments = prior.arguments
+    if prior.is_constant:
+        return number(arguments[0])
     if not arguments:
         return Words(_name(prior))
     if prior.distribution == "sqrt_inv_gamma":
@@ -120,6 +126,7 @@ def _distribution(row: PriorRow) -> Math:
     lower = known.lower if known.lower is not None else 0.0
     is_positive = known.support == "positive"
     is_half = is_positive and prior.support == "real" and prior.distribution != "flat"
+    is_half = is_half and not prior.is_cut
     half_form = f"half_{prior.distribution}"
     if is_half and lower == 0.0 and half_form in DISTRIBUTIONS:
         location = prior.named_arguments["location"]
@@ -127,9 +134,18 @@ def _distribution(row: PriorRow) -> Math:
             prior = Prior(half_form, (*arguments[:-2], arguments[-1]))
             return call(_name(prior), *map(number, prior.arguments))
     written = call(_name(prior), *map(number, arguments))
+    if prior.is_cut:
+        return line(written, Words(f" truncated to values {_between(*ends_of(row))}"))
     if is_half or (is_positive and lower > 0.0):
         return line(written, Words(f" truncated to values above {lower:g}"))
     return written
+
+
+def _between(lower: float, upper: float) -> str:
+    """Write between which values a parameter is."""
+    if math.isinf(upper):
+        return f"above {lower:g}"
+    return f"below {upper:g}" if math.isinf(lower) else f"from {lower:g} to {upper:g}"
 
 
 def _name(prior: Prior) -> str:

@@ -233,7 +233,9 @@ def normal_priors(
             at = 0
         elif row.parameter_class == "beta" and place < width:
             at, place = place, place + 1
-        if at is not None and {"location", "scale"} <= arguments.keys():
+        if at is not None and row.prior.is_constant:
+            location[at], precision[at] = arguments["value"], 1e10
+        elif at is not None and {"location", "scale"} <= arguments.keys():
             location[at] = arguments["location"]
             precision[at] = arguments["scale"] ** -2.0
     return location, precision

@@ -19,6 +19,8 @@ from stanpool.base.arrays import Array
 from stanpool.base.errors import SpecError, quote
 from stanpool.model.priors.in_force import PriorRow, class_of
 
+_LEAST = 1e-8  # probability between bounds, relative to that above the lower one
+
 if TYPE_CHECKING:
     from stanpool.model.priors.continuous import Continuous
 
@@ -45,7 +47,7 @@ def distribution_of(row: PriorRow) -> Continuous:
 
 
 def prior_density(row: PriorRow, at: Array) -> Array:
-    """Return the density of a proper prior, cut off below where its parameter is.
+    """Return the density of a proper prior, cut off where its parameter is.
 
     Parameters
     ----------
@@ -61,9 +63,10 @@ def prior_density(row: PriorRow, at: Array) -> Array:
     >>> (np.pi * prior_density(row, np.array([-1.0, 0.0, 1.0]))).round(6)
     array([0., 2., 1.])
     """
-    distribution, lower = distribution_of(row), _lower_end(row)
-    density = np.exp(distribution.log_density(at)) / distribution.above(lower)
-    return np.where(at < lower, 0.0, density)
+    distribution, (lower, upper) = distribution_of(row), ends_of(row)
+    first, last = _tails(row, distribution)
+    density = np.exp(distribution.log_density(at)) / (first - last)
+    return np.where((at < lower) | (at > upper), 0.0, density)
 
 
 def prior_below(row: PriorRow, at: Array) -> Array:
@@ -83,8 +86,9 @@ def prior_below(row: PriorRow, at: Array) -> Array:
     >>> prior_below(row, np.array([0.0, 1.0]))
     array([0. , 0.5])
     """
-    distribution, lower = distribution_of(row), _lower_end(row)
-    return np.asarray(1.0 - distribution.above(at) / distribution.above(lower))
+    distribution = distribution_of(row)
+    first, last = _tails(row, distribution)
+    return np.asarray(1.0 - (distribution.above(at) - last) / (first - last))
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,13 +149,43 @@ class PriorDraws:
 def draw_from_prior(
     row: PriorRow, size: tuple[int, ...], rng: np.random.Generator
 ) -> Array:
-    """Draw from a prior, cut off below where its parameter is."""
+    """Draw from a prior, cut off where its parameter is."""
+    if row.prior.is_constant:
+        return np.full(size, row.prior.arguments[0])
     distribution = distribution_of(row)
     # From the upper tail: exact there, however far out the cut is.
-    above = distribution.above(_lower_end(row))
-    return distribution.end_of(above * (1.0 - rng.random(size)))
+    first, last = _tails(row, distribution)
+    drawn = distribution.end_of(last + (first - last) * (1.0 - rng.random(size)))
+    return np.clip(drawn, *ends_of(row))
 
 
-def _lower_end(row: PriorRow) -> float:
-    """Return where a parameter, and so its prior, is cut off below."""
-    return class_of(row.parameter_class).bounds[0]
+def _tails(row: PriorRow, distribution: Continuous) -> tuple[Array, Array]:
+    """Return the probabilities above both ends of a parameter.
+
+    Raises
+    ------
+    SpecError
+        If there is next to none between them.
+    """
+    first, last = map(distribution.above, ends_of(row))
+    if not first - last > _LEAST * first:
+        raise SpecError(
+            f"the prior on {quote(row.parameter)} is {row.prior}: its distribution has "
+            "next to no probability between the bounds, so that nothing can be drawn "
+            "from it. Move its location towards the bounds, or drop them."
+        )
+    return first, last
+
+
+def ends_of(row: PriorRow) -> tuple[float, float]:
+    """Return between which values a parameter, and so its prior, is.
+
+    Examples
+    --------
+    >>> from stanpool.language.model_spec import Prior
+    >>> ends_of(PriorRow("sigma", "sigma", None, Prior.parse("normal(0, 1, ub=3)"), ""))
+    (0.0, 3.0)
+    """
+    lower, upper = row.prior.canonical.bounds
+    least, most = class_of(row.parameter_class).bounds
+    return max(lower, least), min(upper, most)

@@ -32,7 +32,7 @@ class GivenDraws(PriorDraws):
 
     def members(self, name: str, groups: int = 1) -> Array:
         """Return the members of a class, ``(draw, groups, member)``."""
-        given = np.array([self.values[row.parameter] for row in self.rows(name)])
+        given = np.array([_value(self.values, row) for row in self.rows(name)])
         if name in self.means and len(given):
             beta = self.members(name.replace("Intercept", "beta", 1))[0, 0]
             given = given + beta.reshape(len(given), -1) @ self.means[name]
@@ -63,6 +63,12 @@ class GivenDraws(PriorDraws):
                 "possible together: their matrix is not positive definite."
             ) from None
         return np.broadcast_to(factor, (self.draws, size, size))
+
+
+def _value(values: Mapping[str, float], row: PriorRow) -> float:
+    """Return a parameter's given value, or the constant that it is."""
+    constant = row.prior.arguments[0] if row.prior.is_constant else np.nan
+    return values.get(row.parameter, constant)
 
 
 def check_given(values: Mapping[str, float], rows: list[PriorRow]) -> None:
@@ -101,7 +107,11 @@ def check_given(values: Mapping[str, float], rows: list[PriorRow]) -> None:
                 f"assume= has {value:g} for {quote(row.parameter)}, which must be at "
                 f"least {low:g}{most}."
             )
-    missing = [name for name in needed if name not in values]
+    missing = [
+        row.parameter
+        for row in of_numbers
+        if row.parameter not in values and not row.prior.is_constant
+    ]
     if missing:
         raise SpecError(
             f"assume= has no value for {quote_list(missing, 20)}, and data cannot be "

@@ -28,6 +28,7 @@ References
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -293,7 +294,10 @@ def _on_the_scale(name: str, given: dict[str, Prior]) -> Prior:
             "the prior inv_gamma(shape, scale). Others are on the scale, "
             f"{quote(name[:-2])}."
         )
-    return Prior("sqrt_inv_gamma", prior.arguments)
+    bounds = (
+        None if x is None else math.sqrt(max(x, 0.0)) for x in (prior.lb, prior.ub)
+    )
+    return Prior("sqrt_inv_gamma", prior.arguments, *bounds)
 
 
 def _notes(
@@ -303,9 +307,12 @@ def _notes(
     known = class_of(block)
     if prior.distribution == "flat":
         yield "improper"
+    if prior.is_constant:
+        yield "not estimated"
+    least = known.lower or 0.0
     if known.support == "positive" and prior.support == "real":
-        if prior.distribution != "flat":
-            yield f"half: cut off below at {known.lower or 0:g}"
+        if prior.distribution != "flat" and prior.bounds[0] <= least:
+            yield f"half: cut off below at {least:g}"
     base, predictor = _predictor_of(design, known.name)
     if base in ("Intercept", "cutpoint"):
         at_means = bool(np.any(predictor.x_bar))
@@ -408,9 +415,9 @@ def _check_support(
     """Refuse a prior that lives where its parameter does not."""
     known = class_of(parameter_class)
     fitting = {
-        "real": ("real", "bounded"),
-        "positive": ("real", "positive", "bounded"),
-        "unit": ("bounded",),
+        "real": ("real", "bounded", "point"),
+        "positive": ("real", "positive", "bounded", "point"),
+        "unit": ("bounded", "point"),
         "correlation": ("correlation",),
     }[known.support]
     if known.name == "cutpoint":
@@ -418,11 +425,18 @@ def _check_support(
     is_vector_of_categories = spec.is_categorical and (
         known.name in ("Intercept", "beta", "b")
     )
-    if prior.support not in fitting or (
-        prior.support == "bounded" and is_vector_of_categories
+    is_part = spec.pooling == "none" and (
+        known.name == "b" or (known.name == "sigma" and spec.residual is not None)
+    )
+    if (prior.is_bounded and is_vector_of_categories) or (
+        prior.is_constant and (is_vector_of_categories or is_part)
     ):
+        _refuse_restriction(name, prior, spec)
+    if known.name == "cutpoint" and (prior.is_bounded or prior.is_constant):
+        _refuse_restriction(name, prior, spec)
+    if prior.support not in fitting:
         examples = {
-            "real": "normal(0, 1) or student_t(4, 0, 1)",
+            "real": "normal(0, 1), student_t(4, 0, 1) or, above 0, normal(0, 1, lb=0)",
             "positive": "exponential(1) or normal(0, 1), which is its half form",
             "unit": "beta(1, 1) or uniform(0, 0.5)",
             "correlation": "lkj(2)",
@@ -434,23 +448,53 @@ def _check_support(
             "unit": "numbers from 0 to 1",
             "correlation": "correlation matrices",
             "simplex": "vectors of probabilities",
+            "point": "single numbers",
         }
         raise SpecError(
             f"priors[{quote(name)}] = {quote(str(prior))}: {prior.distribution} "
             f"is a distribution of {ranges[prior.support]}, and the values of this "
             f"parameter are {ranges[known.support]}. Use {examples[known.support]}."
         )
-    lower, upper = known.bounds
-    if prior.support != "bounded":
-        return
+    _check_ends(name, prior, known)
+
+
+def _check_ends(name: str, prior: Prior, known: ParameterClass) -> None:
+    """Refuse a prior whose ends, or whose constant, are not values of the parameter."""
+    (least, most), (lower, upper) = known.bounds, prior.bounds
     stated = f"priors[{quote(name)}] = {quote(str(prior))}"
-    if prior.bounds[0] < lower:
+    if prior.is_constant and not least < lower < most:
         raise SpecError(
-            f"{stated}: its values begin at {prior.bounds[0]:g}, and the parameter's "
-            f"at {lower:g}. Raise its lower bound, or choose another distribution."
+            f"{stated}: this parameter is greater than {least:g}"
+            + (f" and less than {most:g}." if math.isfinite(most) else ".")
         )
-    if prior.bounds[1] > upper:
+    if upper <= least or lower >= most:
         raise SpecError(
-            f"{stated}: its values end at {prior.bounds[1]:g}, and the parameter's at "
-            f"{upper:g}. Lower its upper bound, or choose another distribution."
+            f"{stated}: it has no values between {least:g} and {most:g}, where the "
+            "parameter is. Change its bounds."
         )
+    if math.isfinite(lower) and prior.is_bounded and lower < least:
+        raise SpecError(
+            f"{stated}: its values begin at {lower:g}, and the parameter's at "
+            f"{least:g}. Raise its lower bound, or choose another distribution."
+        )
+    if math.isfinite(upper) and prior.is_bounded and upper > most:
+        raise SpecError(
+            f"{stated}: its values end at {upper:g}, and the parameter's at "
+            f"{most:g}. Lower its upper bound, or choose another distribution."
+        )
+
+
+def _refuse_restriction(name: str, prior: Prior, spec: ModelSpec) -> None:
+    """Refuse bounds or a constant where a parameter cannot have them."""
+    what = "a constant" if prior.is_constant else "bounds"
+    whose = "cutpoints are in order, and"
+    if name.partition("[")[0] != "cutpoint":
+        whose = "coefficients of groups without pooling"
+        if spec.is_categorical:
+            whose = "coefficients of categories"
+        elif spec.residual is not None:
+            whose = "residual scales of groups without pooling"
+    raise SpecError(
+        f"priors[{quote(name)}] = {quote(str(prior))}: {whose} cannot have {what}. "
+        "Choose a distribution without, such as normal(0, 1)."
+    )

@@ -10,7 +10,6 @@ from stanpool.model.priors.in_force import class_of
 from stanpool.model.program.structure import (
     Structure,
     base_and_number,
-    is_bounded,
     stan_variables,
 )
 
@@ -49,7 +48,8 @@ class PriorBlock:
     """How a parameter class stands in a program.
 
     ``bounds`` are those it is declared with; where they are data, ``bounds_type`` is
-    their type.
+    their type. Some of its members are constants if it is ``fixed``: then a vector of
+    the others is declared, and put together with the constants.
     """
 
     name: str
@@ -58,6 +58,14 @@ class PriorBlock:
     uses: tuple[_Use, ...]
     bounds: str = ""
     bounds_type: str | None = None
+    fixed: bool = False
+
+    def declared(self, size: str | None = None) -> str:
+        """Write the type and the name of the vector that is declared."""
+        if self.fixed:
+            estimated = f"{self.variable}_estimated"
+            return f"vector{self.bounds}[n_{estimated}] {estimated}"
+        return f"vector{self.bounds}[{size or self.size}] {self.variable}"
 
 
 # Where there is a linear predictor for each of C - 1 categories.
@@ -73,7 +81,7 @@ _CATEGORICAL_VARIABLES: Mapping[str, tuple[str, str | None]] = {
 _NUMBERED = ("b", "tau")
 
 # Constant where their parameter is declared.
-UNSTATED = ("uniform", "flat")
+UNSTATED = ("uniform", "flat", "constant")
 
 
 _STAN_NAMES = {"lkj": "lkj_corr_cholesky", "dirichlet": "induced_dirichlet"}
@@ -135,22 +143,17 @@ def prior_block(
                 at=f"at_{stem}" if split else None,
             )
         )
+    fixed = structure.fixes(name)
+    declared = f"n_{variable}_estimated" if fixed and size else size
     return PriorBlock(
         name,
         variable,
         size,
         tuple(uses),
-        bounds=_declared_bounds(name, distributions),
-        bounds_type=_bounds_type(name, size)
-        if has_bounds_as_data(name, distributions)
-        else None,
+        bounds=_declared_bounds(name, structure),
+        bounds_type=_bounds_type(name, declared) if name in structure.bounded else None,
+        fixed=fixed,
     )
-
-
-def has_bounds_as_data(name: str, distributions: tuple[str, ...]) -> bool:
-    """Whether a class is declared between bounds that are data, not always the same."""
-    is_always = class_of(name).support == "unit" and distributions == ("beta",)
-    return is_bounded(distributions) and not is_always
 
 
 def _bounds_type(name: str, size: str | None) -> str:
@@ -160,9 +163,9 @@ def _bounds_type(name: str, size: str | None) -> str:
     return f"matrix[J, {size}]" if name == "b" else f"vector[{size}]"
 
 
-def _declared_bounds(name: str, distributions: tuple[str, ...]) -> str:
+def _declared_bounds(name: str, structure: Structure) -> str:
     """Write the bounds with which a class of parameters is declared."""
-    if has_bounds_as_data(name, distributions):
+    if name in structure.bounded:
         return f"<lower=lower_{name}, upper=upper_{name}>"
     known = class_of(name)
     if known.support == "unit":

@@ -23,10 +23,9 @@ from stanpool.model.pilot.smooths import SmoothEstimate
 from stanpool.model.priors.in_force import PriorRow, class_of
 from stanpool.model.program.prior_blocks import (
     UNSTATED,
-    has_bounds_as_data,
     variable_of,
 )
-from stanpool.model.program.structure import Structure
+from stanpool.model.program.structure import Structure, base_and_number
 from stanpool.model.terms.decoupling import Decoupling
 from stanpool.model.terms.of_design import predictors_of
 from stanpool.model.terms.term import ProgramData
@@ -247,9 +246,14 @@ def _prior_data(rows: list[PriorRow], structure: Structure) -> dict[str, Any]:
     data: dict[str, Any] = {}
     for name, distributions in structure.priors:
         members = [row.prior.canonical for row in rows if row.parameter_class == name]
-        single = variable_of(name, structure)[1] is None
-        if has_bounds_as_data(name, distributions):
-            data |= _bounds_data(name, members, single=single)
+        variable, size = variable_of(name, structure)
+        single = size is None
+        if name in structure.bounded:
+            estimated = [prior for prior in members if not prior.is_constant]
+            data |= _bounds_data(name, estimated, single=single)
+        if structure.fixes(name):
+            variable += base_and_number(name)[1]
+            data |= _constant_data(variable, members, single=single)
         for distribution in distributions:
             if distribution in UNSTATED:
                 continue
@@ -271,6 +275,21 @@ def _prior_data(rows: list[PriorRow], structure: Structure) -> dict[str, Any]:
                     else values
                 )
     return data
+
+
+def _constant_data(
+    variable: str, members: list[Prior], *, single: bool
+) -> dict[str, Any]:
+    """Return the constants of a class, and which of its members are none."""
+    if single:
+        return {f"{variable}_constant": members[0].arguments[0]}
+    constants = [prior.arguments[0] if prior.is_constant else 0.0 for prior in members]
+    at = [n for n, prior in enumerate(members, 1) if not prior.is_constant]
+    return {
+        f"n_{variable}_estimated": len(at),
+        f"at_{variable}_estimated": np.array(at, dtype=int),
+        f"{variable}_constant": np.array(constants),
+    }
 
 
 def _bounds_data(name: str, members: list[Prior], *, single: bool) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from stanpool.language.family import FAMILIES
 from stanpool.language.model_spec import ModelSpec
 from stanpool.language.prior import DISTRIBUTIONS
 from stanpool.model.priors.defaults import correlated_factors, is_correlated
-from stanpool.model.priors.in_force import PriorRow
+from stanpool.model.priors.in_force import PriorRow, class_of
 
 
 @dataclass(frozen=True)
@@ -119,6 +119,8 @@ class Structure:
     priors
         For each parameter class the distributions in use, such as
         ``(("beta", ("normal",)), ...)``.
+    bounded
+        The parameter classes that are declared between bounds that are data.
     """
 
     pooling: str
@@ -141,6 +143,15 @@ class Structure:
     decoupled: bool = False
     standardized: bool = False
     priors: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    bounded: tuple[str, ...] = ()
+
+    def fixes(self, name: str) -> bool:
+        """Whether members of a parameter class are constants."""
+        return "constant" in dict(self.priors).get(name, ())
+
+    def restricts(self, *names: str) -> bool:
+        """Whether members of parameter classes are constants, or have own bounds."""
+        return any(name in self.bounded or self.fixes(name) for name in names)
 
     @property
     def is_categorical(self) -> bool:
@@ -208,9 +219,9 @@ class Structure:
     def is_signed(self, number: int) -> bool:
         """Whether a factor's scales are sampled by roots with signs, counted from 1."""
         name = f"tau{suffix_of(number)}"
-        return self.factors[number - 1].integrated > 0 and _OPEN_AT_ZERO.issuperset(
-            dict(self.priors)[name]
-        )
+        if not self.factors[number - 1].integrated or name in self.bounded:
+            return False
+        return _OPEN_AT_ZERO.issuperset(dict(self.priors)[name])
 
     @property
     def has_cutpoints(self) -> bool:
@@ -248,7 +259,7 @@ class Structure:
         if self.decoupled or not (self.has_cutpoints or self.chooses_center):
             return ()
         name = "cutpoint" if self.has_cutpoints else "Intercept"
-        if is_bounded(dict(self.priors).get(name, ())):
+        if self.restricts(name):
             return ()
         nested = {x for own in self.factors for x in own.within}
         nested |= {n for n, own in enumerate(self.factors) if own.within}
@@ -337,6 +348,7 @@ def structure_of(
         within = ((),) * len(design.factors)
     elif within is None:
         within = factors_within(design)
+    priors = tuple(priors)
     uses: dict[str, tuple[str, ...]] = {"beta": ()}
     uses |= {f"beta_{own.parameter}": () for own in design.formulas}
     for row in priors:
@@ -348,13 +360,15 @@ def structure_of(
         (name, tuple(d for d in DISTRIBUTIONS if d in uses[name]) or ("normal",))
         for name in sorted(uses, key=_block_order)
     )
-    of_population = ("Intercept", "beta")
+    bounded = {row.parameter_class for row in priors if row.prior.is_bounded}
+    bounded -= {name for name in bounded if _ends_with_its_class(name, uses[name])}
+    restricted = bounded | {name for name in uses if "constant" in uses[name]}
     decoupled = (
         decoupled
         and parameterization == "adaptive"
         and not (any(within) or design.smooths)
         and all(factor.root is None for factor in design.factors)
-        and not any(is_bounded(dict(ordered).get(x, ())) for x in of_population)
+        and not restricted & {"Intercept", "beta"}
     )
     pooled = "pooled" if spec.pooling == "partial" else "free"
     order = {number: place for place, number in enumerate(integrated, 1)}
@@ -395,8 +409,9 @@ def structure_of(
         standardized=many_rows
         and design.residual is None
         and spec.se is None
-        and not any(is_bounded(dict(ordered).get(x, ())) for x in ("beta", "sigma")),
+        and not restricted & {"beta", "sigma"},
         priors=ordered,
+        bounded=tuple(name for name, _ in ordered if name in bounded),
     )
 
 
@@ -445,6 +460,6 @@ def base_and_number(name: str) -> tuple[str, str]:
     return match.group(1), match.group(2) or ""
 
 
-def is_bounded(distributions: tuple[str, ...]) -> bool:
-    """Whether some members of a class are declared between bounds that are data."""
-    return any(DISTRIBUTIONS[each].support == "bounded" for each in distributions)
+def _ends_with_its_class(name: str, distributions: tuple[str, ...]) -> bool:
+    """Whether the priors of a class end where its parameters always do."""
+    return class_of(name).support == "unit" and distributions == ("beta",)

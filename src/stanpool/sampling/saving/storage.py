@@ -398,7 +398,8 @@ def _read_prior(written: Any) -> Prior:
     """Read a prior, which is text in the table and a mapping in the specification."""
     if isinstance(written, str):
         return Prior.parse(written)
-    return Prior(written["distribution"], tuple(written["arguments"]))
+    bounds = written.get("lb"), written.get("ub")  # of older fits there are none
+    return Prior(written["distribution"], tuple(written["arguments"]), *bounds)
 
 
 def _read_model(

@@ -53,7 +53,7 @@ def own_parameters(structure: Structure) -> dict[str, OwnParameter]:
         own.name: OwnParameter(
             own.name,
             own.name in structure.by_row,
-            structure.has_number(own.name),
+            structure.has_number(own.name) and not structure.fixes(own.name),
             structure.has_rows_of_numbers,
         )
         for own in FAMILIES[structure.family].numbers
@@ -103,11 +103,12 @@ def _formula(
     if own.smooths:
         beta, K = free_coefficients(s)
     eta = " + ".join(filter(None, parts)) + (" - log_unit" if has_unit else "")
-    bounds = {
-        kind: blocks[f"{kind}{s}"].bounds
+    known = {
+        kind: blocks[f"{kind}{s}"]
         for kind in ("Intercept", "beta", "tau_s")
         if f"{kind}{s}" in blocks
     }
+    bounds = {kind: block.bounds for kind, block in known.items()}
     if has_unit and own.intercept and not bounds["Intercept"]:
         bounds["Intercept"] = "<offset=log_unit>"
     predicted = f"{name}[n]" if own.link == "identity" else f"{own.link}({name}[n])"
@@ -121,6 +122,7 @@ def _formula(
             predictor=eta,
             has_unit=has_unit,
             bounds=bounds,
+            declared={k: block.declared() for k, block in known.items() if block.size},
             intercept=own.intercept,
             smooths=own.smooths,
             centers_smooths=False,
@@ -131,6 +133,7 @@ def _formula(
             decoupled=False,
             standardized=False,
             samples_alpha_bar=False,
+            samples_alpha_c=own.intercept and not known["Intercept"].fixed,
             has_intercept_per_category=False,
             has_x_bar=own.intercept,
             x_bar_note="where the prior on the intercept applies",
@@ -160,7 +163,7 @@ def _factor(
         integrated=0,
         recentered=False,
         signed=False,
-        tau_bounds=blocks[f"tau{s}"].bounds,
+        tau=blocks[f"tau{s}"].declared(),
         outer=(),
         on_ridge=False,
         decoupled=False,
@@ -168,6 +171,7 @@ def _factor(
         width=f"Q{s}",
         size=f"Q{s}",
         known_covariance=factor.known_covariance,
+        has_constants=blocks[f"tau{s}"].fixed,
         kind=f"group of {own.parameter}",
         is_apart=True,
     )

@@ -57,6 +57,14 @@ def facts_of(structure: Structure) -> dict[str, Any]:
         standardized=structure.standardized,
         parameterization=structure.parameterization,
         bounds={name: block.bounds for name, block in blocks.items()},
+        fixed={name: block.fixed for name, block in blocks.items()},
+        any_fixed=any(block.fixed for block in blocks.values()),
+        makes_coefficients=any(block.fixed for block in blocks.values())
+        or structure.smooths
+        or any(own.smooths for own in structure.parameters),
+        declared={
+            name: block.declared() for name, block in blocks.items() if block.size
+        },
         priors=[block for name, block in blocks.items() if name != "b"],
         coefficients=blocks.get("b"),
         **_population_facts(structure),
@@ -82,10 +90,10 @@ def _population_facts(structure: Structure) -> dict[str, Any]:
     return dict(
         intercept=intercept,
         samples_alpha_bar=intercept and bool(structure.on_ridge),
+        samples_alpha_c=intercept and not structure.fixes("Intercept"),
         has_intercept_per_category=intercept and categories,
         smooths=structure.smooths,
         centers_smooths=structure.smooths,
-        any_smooths=structure.smooths or any(x.smooths for x in structure.parameters),
         **dict(
             zip(("sampled_beta", "sampled_K"), _sampled_beta(structure), strict=True)
         ),
@@ -151,7 +159,8 @@ def _group_facts(
         or any(factor.signed for factor in factors)
         or bool(sampled)
         or structure.residual == "pooled"
-        or structure.standardized,
+        or structure.standardized
+        or any(block.fixed for block in blocks.values()),
         has_generated_quantities=any(factor.is_reported for factor in factors)
         or any(own.factors for own in structure.parameters)
         or structure.has_cutpoints
@@ -185,7 +194,9 @@ def _group_term(
         integrated=factor.integrated,
         recentered=factor.recentered,
         signed=structure.is_signed(number),
-        tau_bounds=blocks[f"tau{s}"].bounds if f"tau{s}" in blocks else "",
+        tau=blocks[f"tau{s}"].declared(f"Q_all{s}" if categories else f"Q{s}")
+        if f"tau{s}" in blocks
+        else "",
         outer=tuple(suffix_of(place + 1) for place in factor.within),
         on_ridge=number - 1 in structure.on_ridge,
         decoupled=structure.decoupled,
@@ -193,6 +204,7 @@ def _group_term(
         width=f"Q_all{s}" if categories else f"Q{s}",
         size=f"Q{s} * (C - 1)" if categories else f"Q{s}",
         known_covariance=factor.known_covariance,
+        has_constants=structure.fixes(f"tau{s}"),
     )
 
 

@@ -86,8 +86,10 @@ class GroupFacts:
         As in `FactorStructure`.
     signed
         Whether its scales are sampled by roots with signs.
-    tau_bounds
-        The bounds with which its scales are declared.
+    tau
+        How its scales are declared.
+    has_constants
+        Whether some of its scales are constants.
     outer
         The endings of the factors that it is within.
     on_ridge
@@ -116,7 +118,7 @@ class GroupFacts:
     integrated: int
     recentered: bool
     signed: bool
-    tau_bounds: str
+    tau: str
     outer: tuple[str, ...]
     on_ridge: bool
     decoupled: bool
@@ -124,6 +126,7 @@ class GroupFacts:
     width: str
     size: str
     known_covariance: str
+    has_constants: bool = False
     kind: str = "group"
     is_apart: bool = False
 
