@@ -103,6 +103,7 @@ RESTRICTED = (
         "y ~ x1 + (0 + x2 | g)",
         {"pooling": "none", "priors": {"beta[x1]": "constant(0.3)"}},
     ),
+    ('y ~ x1 + (1 | gr(g, dist="student_t"))', {"priors": {"nu_g": "constant(4)"}}),
     (
         "y ~ x1 + (1 | g) + factors(g, h, rank=2)",
         {"priors": {"loading_scale": "constant(0.8)"}},
@@ -447,6 +448,24 @@ COVARIANCES = (
     ("y ~ x1 + (1 + x2 | gr(h, cov=T))", {}),
     ("win ~ x1 + (1 | g) + (1 || gr(h, cov=T))", {"family": "bernoulli"}),
 )
+# Groups of Student-t and of Laplace populations.
+POPULATIONS = (
+    ('y ~ x1 + (1 + x2 | gr(g, dist="student_t"))', {}),
+    ('y ~ x1 + (1 | gr(h, dist="student_t")) + (1 + x2 | g)', {}),
+    (
+        'count ~ x1 + u + (1 + x1 || gr(g, dist="laplace")) + (1 | h)',
+        {"family": "poisson"},
+    ),
+    ('colour ~ x1 + (1 | gr(g, dist="student_t"))', {"family": "categorical"}),
+    (
+        [
+            "y ~ x1 + (1 | g)",
+            'sigma ~ x2 + (1 + x2 | gr(g, dist="student_t"))'
+            ' + (1 | gr(h, dist="laplace"))',
+        ],
+        {},
+    ),
+)
 PEDIGREE = pd.DataFrame(
     [("v", "u", "t"), ("w", "v", "u"), ("u", "", "t")],
     columns=["id", "parent_1", "parent_2"],
@@ -531,6 +550,7 @@ def models() -> dict[str, sp.Model]:
     found |= _with_mixed_priors() | _with_more_structure() | _adaptive()
     found |= _of_other_families() | _with_parts() | _marginal() | _compressed()
     found |= _with_known_covariance() | _with_formulas() | _with_smooths()
+    found |= _with_other_populations()
     return found | _far()
 
 
@@ -668,6 +688,12 @@ def _with_formulas() -> dict[str, sp.Model]:
 def _with_smooths() -> dict[str, sp.Model]:
     data = small_data()
     found = [sp.Model(formula, data, **options) for formula, options in SMOOTHS]
+    return {model.program.name: model for model in found}
+
+
+def _with_other_populations() -> dict[str, sp.Model]:
+    data = small_data()
+    found = [sp.Model(formula, data, **options) for formula, options in POPULATIONS]
     return {model.program.name: model for model in found}
 
 

@@ -45,6 +45,20 @@ class Varying:
     tau: np.ndarray
     chol_omega: np.ndarray
     b: np.ndarray
+    nu: float = 5.0
+
+    def log_density_of(self, deviations: np.ndarray, population: str) -> float:
+        """Log density of deviations of groups, ``(J, Q)``, in their population."""
+        if population == "laplace":
+            return float(
+                stats.laplace(0, self.tau / np.sqrt(2)).logpdf(deviations).sum()
+            )
+        shape = self.chol @ self.chol.T
+        if population == "student_t":
+            distribution = stats.multivariate_t(shape=shape, df=self.nu)
+        else:
+            distribution = stats.multivariate_normal(cov=shape)
+        return float(np.sum(distribution.logpdf(deviations)))
 
     @property
     def chol(self) -> np.ndarray:
@@ -113,6 +127,7 @@ def random_point(model: sp.Model, rng: np.random.Generator) -> Point:
                 tau=rng.lognormal(size=len(factor.varying)),
                 chol_omega=_random_chol(model, factor, rng),
                 b=rng.normal(size=(len(factor.labels), len(factor.varying))),
+                nu=1 + rng.lognormal(1.0),
             )
             for factor in design.factors
         ),
@@ -136,6 +151,7 @@ def random_point(model: sp.Model, rng: np.random.Generator) -> Point:
                         tau=rng.lognormal(-1.0, size=len(factor.varying)),
                         chol_omega=_random_chol(model, factor, rng, own.parameter),
                         b=0.3 * rng.normal(size=_shape_of(factor)),
+                        nu=1 + rng.lognormal(1.0),
                     )
                     for factor in own.factors
                 ),
@@ -205,10 +221,11 @@ def log_density(model: sp.Model, data: pd.DataFrame, at: Point) -> float:
                 # One group after the other, each with all its coefficients.
                 between = covariance_between_groups(model, number)
                 covariance = np.kron(between, covariance)
-                deviations = deviations.ravel()
-            total += np.sum(
-                stats.multivariate_normal.logpdf(deviations, cov=covariance)
-            )
+                whole = stats.multivariate_normal(cov=covariance)
+                total += whole.logpdf(deviations.ravel())
+            else:
+                population = model.design.factors[number].population
+                total += varying.log_density_of(deviations, population)
             total += _log_jacobian(model, varying, number)
         if at.latent is not None:
             total += _log_latent(at.latent)
@@ -286,7 +303,7 @@ def stan_parameters(model: sp.Model, data: pd.DataFrame, at: Point) -> dict[str,
             end = f"_{number + 1}" if number else ""
             deviations = varying.b - group_means(model, data, at, number)
             found |= {f"tau{end}": varying.tau, f"L_Omega{end}": varying.chol_omega}
-            found |= {f"b{end}": varying.b}
+            found |= {f"b{end}": varying.b, f"nu_u{end}": varying.nu}
             moved = _line_at_center(model, number)
             found[f"b_c{end}"] = varying.b - deviations + deviations @ moved.T
             if model.design.intercept and not number:
@@ -302,7 +319,8 @@ def stan_parameters(model: sp.Model, data: pd.DataFrame, at: Point) -> dict[str,
             if root is not None:
                 whole = root.times(np.eye(root.columns))
                 deviations = np.linalg.solve(whole, deviations)
-            if model.parameterization == "adaptive" and root is None:
+            has_forms = model.design.factors[number].has_forms
+            if model.parameterization == "adaptive" and has_forms:
                 found[f"z{end}"] = _off_ridge(model, data, at, number)
             else:
                 found[f"z{end}"] = np.linalg.solve(varying.chol, deviations.T).T
@@ -332,6 +350,7 @@ def within_priors(model: sp.Model, data: pd.DataFrame, at: Point) -> Point:
         factors = [
             replace(
                 varying,
+                nu=_within(model, f"nu{end}_{factor.factor}", varying.nu),
                 tau=np.array(
                     [
                         _within(model, f"tau{end}_{factor.factor}[{label}]", tau)
@@ -949,6 +968,8 @@ def _log_prior(model: sp.Model, data: pd.DataFrame, at: Point) -> float:
                 total += np.sum(log[f"b_{factor.factor}[{label}]"](own))
             else:
                 total += log[f"tau_{factor.factor}[{label}]"](varying.tau[q])
+        if factor.population == "student_t":
+            total += log[f"nu_{factor.factor}"](varying.nu)
         if _is_correlated(model, factor):
             (shape,) = prior[f"Omega_{factor.factor}"].arguments
             omega = varying.chol_omega @ varying.chol_omega.T
@@ -1048,8 +1069,8 @@ def _log_jacobian(model: sp.Model, varying: Varying, number: int) -> float:
     are taken elsewhere than they are uncorrelated, what is left given those before.
     """
     total = _log_jacobian_of_correlations(varying)
-    is_known = model.structure.factors[number].known_covariance
-    if model.parameterization == "adaptive" and not is_known:
+    has_forms = model.structure.factors[number].has_forms
+    if model.parameterization == "adaptive" and has_forms:
         told, end = model.stan_data(), f"_{number + 1}" if number else ""
         scales = varying.tau
         if f"uncenter{end}" in told:
@@ -1133,6 +1154,8 @@ def _log_prior_of_formulas(model: sp.Model, data: pd.DataFrame, at: Point) -> fl
             stem = f"{name}_{factor.factor}"
             for q, label in enumerate(factor.varying):
                 total += log[f"tau_{stem}[{label}]"](varying.tau[q])
+            if factor.population == "student_t":
+                total += log[f"nu_{stem}"](varying.nu)
             if _is_correlated(model, factor, name):
                 (shape,) = prior[f"Omega_{stem}"].arguments
                 omega = varying.chol_omega @ varying.chol_omega.T
@@ -1144,9 +1167,10 @@ def _log_of_deviations(model: sp.Model, at: Point) -> float:
     """Log density of the deviations of formulas, and volume of what Stan has."""
     total = 0.0
     for design in model.design.formulas:
-        for varying in at.formulas[design.parameter].factors:
-            normal = stats.multivariate_normal(cov=varying.chol @ varying.chol.T)
-            total += np.sum(normal.logpdf(varying.b))
+        for factor, varying in zip(
+            design.factors, at.formulas[design.parameter].factors, strict=True
+        ):
+            total += varying.log_density_of(varying.b, factor.population)
             total += len(varying.b) * np.log(np.diag(varying.chol)).sum()
             total += _log_jacobian_of_correlations(varying)
     return float(total)
@@ -1165,6 +1189,7 @@ def _stan_parameters_of_formulas(
         for number, varying in enumerate(own.factors, 1):
             end = f"_{name}" + (f"_{number}" if number > 1 else "")
             found |= {f"tau{end}": varying.tau, f"L_Omega{end}": varying.chol_omega}
+            found[f"nu_u{end}"] = varying.nu
             found[f"z{end}"] = np.linalg.solve(varying.chol, varying.b.T).T
     return found
 

@@ -21,6 +21,7 @@ import numpy as np
 
 from stanpool.base.arrays import Array
 from stanpool.data.design.centers import centering_matrix
+from stanpool.density.priors import log_standardized
 from stanpool.density.rows import sparse_effects
 
 if TYPE_CHECKING:
@@ -55,9 +56,12 @@ class Formula:
 
     def log_density(self, values: Mapping[str, Array]) -> float:
         """Return the log density of standardized deviations, up to a constant."""
-        places = range(len(self.design.factors))
-        squares = [np.square(values[self._name("z", place)]).sum() for place in places]
-        return float(-0.5 * sum(squares))
+        total = 0.0
+        for place, factor in enumerate(self.design.factors):
+            z, nu = (values.get(self._name(x, place)) for x in ("z", "nu_u"))
+            assert z is not None
+            total += log_standardized(z, factor.population, nu)
+        return total
 
     def _name(self, base: str, place: int) -> str:
         number = f"_{place + 1}" if place else ""

@@ -4,7 +4,8 @@ Deviations :math:`u_j \sim N(0, \Sigma)` about the groups' means, whatever a pro
 declares in their place. With :math:`\Sigma = L L'`, :math:`L = diag(\tau) L_\Omega`:
 
 * noncentered: :math:`u_j = L z_j`, :math:`z_j \sim N(0, I)`; with a known covariance
-  between groups, :math:`R R'`, deviations are :math:`u = R z L'`;
+  between groups, :math:`R R'`, deviations are :math:`u = R z L'`; in other populations
+  :math:`z_j` is multivariate Student-t, or independent Laplace with the variance 1;
 * centered: :math:`b_j = m_j + u_j`;
 * adaptive [1]_: :math:`u = (\tau / \tau_0)^{1 - w} (s z - w m)` for each group and
   coefficient, where groups that are decorrelated have :math:`a + L_\Omega (z_j - a)` in
@@ -39,6 +40,7 @@ import numpy as np
 from stanpool.base.arrays import Array
 from stanpool.data.design.centers import centering_matrix
 from stanpool.density.parameters import coefficient_units
+from stanpool.density.priors import log_standardized
 from stanpool.density.rows import move_of
 
 if TYPE_CHECKING:
@@ -162,7 +164,9 @@ class Groups:
         if slopes is not None:
             z = z + np.reshape(slopes @ values["z_theta"], z.shape[::-1]).T
         if self.name("centeredness") not in self.data:
-            return self._of_independent(z) @ L.T, float(-0.5 * np.sum(np.square(z)))
+            nu = values.get(self.name("nu_u"))
+            density = log_standardized(z, self.factor.population, nu)
+            return self._of_independent(z) @ L.T, density
         center = self._means_at_means(population)
         for number, (other, u) in enumerate(outer):
             # Their coefficients in Stan's units, after a column of zeros.

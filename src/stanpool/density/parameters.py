@@ -255,7 +255,7 @@ def _shape_of_smooths(own: ParameterDesign, base: str) -> tuple[int, ...]:
 
 def _shape_of_formula(base: str, own: ParameterDesign, place: int) -> tuple[int, ...]:
     """Return the shape of a coefficient of a parameter that has a formula."""
-    if base == "alpha_c":
+    if base in ("alpha_c", "nu_u"):
         return ()
     if found := _shape_of_smooths(own, base):
         return found
@@ -271,7 +271,7 @@ def _shape_of_formula(base: str, own: ParameterDesign, place: int) -> tuple[int,
 
 def _scalars(model: PreparedModel) -> set[str]:
     """Name the parameters that are single numbers."""
-    alone = {"alpha_bar", "sigma", "log_sigma", "tau_sigma", "loading_scale"}
+    alone = {"alpha_bar", "sigma", "log_sigma", "tau_sigma", "loading_scale", "nu_u"}
     return alone | {each.name for each in FAMILIES[model.spec.family].auxiliary}
 
 

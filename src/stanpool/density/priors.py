@@ -1,4 +1,6 @@
-"""Log densities of priors, up to constants that their parameters do not change.
+"""Log densities of priors and populations, up to constants.
+
+Constants are what parameters do not change.
 
 References
 ----------
@@ -11,6 +13,7 @@ References
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -133,6 +136,34 @@ def log_lkj(shape: float, L: Array) -> float:
     size, log_diagonal = len(L), np.log(np.diag(L))
     below = size - 1 - np.arange(size)
     return float(2.0 * (shape - 1.0) * log_diagonal.sum() + below @ log_diagonal)
+
+
+def log_standardized(z: Array, population: str, nu: Array | None) -> float:
+    """Return the log density of standardized deviations, up to a constant.
+
+    Parameters
+    ----------
+    z
+        A row for each group, ``(J, D)``.
+    population, nu
+        The distribution of the rows, and its degrees of freedom if it is Student-t.
+
+    Examples
+    --------
+    >>> round(log_standardized(np.array([[1.0, -1.0]]), "laplace", None), 6)
+    -2.828427
+    """
+    if population == "laplace":
+        return float(-math.sqrt(2.0) * np.abs(z).sum())
+    squares = np.square(z).sum(axis=1)
+    if nu is None:
+        return float(-0.5 * squares.sum())
+    from scipy.special import gammaln  # type: ignore[import-untyped]
+
+    groups, width = z.shape
+    total = gammaln(0.5 * (nu + width)) - gammaln(0.5 * nu) - 0.5 * width * np.log(nu)
+    tails = np.log1p(squares / nu).sum()
+    return float(groups * total - 0.5 * (nu + width) * tails)
 
 
 def log_induced_dirichlet(concentration: float, cutpoints: Array, link: str) -> float:

@@ -81,7 +81,7 @@ def has_varying_intercept_only(model: Model) -> bool:
         design.intercept
         and len(design.factors) == 1
         and design.varying == ("Intercept",)
-        and design.factors[0].is_independent
+        and design.factors[0].is_integrable
         and design.residual is None
         and not (design.special or design.smooths)
     )

@@ -30,6 +30,11 @@ from stanpool.language.vocabulary import is_smooth
 LARGEST_NUMBER = 1e150  # in data, and of drawn outcomes: sums of squares are finite
 
 
+NORMAL = "normal"
+POPULATIONS = (NORMAL, "student_t", "laplace")
+"""The distributions that the coefficients of groups may have about their means."""
+
+
 @public
 @dataclass(frozen=True)
 class GroupTerm:
@@ -62,6 +67,8 @@ class GroupTerm:
     structure
         ``"icar"`` where neighbours determine the covariance, ``"rw1"`` where times do;
         else empty.
+    population
+        The distribution of the groups' coefficients: one of ``POPULATIONS``.
 
     Examples
     --------
@@ -78,6 +85,7 @@ class GroupTerm:
     weights: tuple[str, ...] = ()
     covariance: str = ""
     structure: str = ""
+    population: str = NORMAL
 
     def __post_init__(self) -> None:
         """Check that each field is of its type."""
@@ -380,6 +388,13 @@ class ModelSpec:
                 "pooling='none' takes the groups' coefficients as independent, and "
                 f"those of {quote(own.key[0])} have the known covariance {what}. Pass "
                 "pooling='partial'."
+            )
+        if self.pooling == "none" and self.groups[0].population != NORMAL:
+            own = self.groups[0]
+            raise SpecError(
+                "pooling='none' gives groups no population, and the formula states "
+                f"that of {quote(own.factor)}, dist={quote(own.population)}. Write "
+                f"(1 | {own.factor}), or pass pooling='partial'."
             )
         if self.pooling == "none" and self.groups[0].membership:
             raise SpecError(

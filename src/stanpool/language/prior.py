@@ -349,7 +349,8 @@ class ParameterClass:
         and 1), ``"correlation"``.
     indexed
         What its members are: ``"coefficient"`` (of the population), ``"varying"``
-        (of a group), ``"cutpoint"``, or None for a single number or matrix.
+        (of a group), ``"cutpoint"``, or None for a single number or matrix;
+        ``"population"`` of a number that each factor's groups have.
     lower
         Where the parameter, and so its prior, is cut off below: 1 for ``nu``.
     of_formula
@@ -380,6 +381,7 @@ _OF_EVERY_FAMILY: Mapping[str, ParameterClass] = {
         ParameterClass("tau", "positive", "varying"),
         ParameterClass("tau_s", "positive", "smooth"),
         ParameterClass("Omega", "correlation"),
+        ParameterClass("nu_u", "positive", "population", 1.0),
         ParameterClass("loading_scale", "positive"),
         ParameterClass("tau_sigma", "positive"),
     )
@@ -387,7 +389,7 @@ _OF_EVERY_FAMILY: Mapping[str, ParameterClass] = {
 
 
 # Classes that each parameter with a formula has: ``beta_sigma``, ``tau_sigma``, ...
-OF_PREDICTORS = ("Intercept", "beta", "tau", "tau_s", "Omega")
+OF_PREDICTORS = ("Intercept", "beta", "tau", "tau_s", "Omega", "nu_u")
 
 
 def parameter_classes() -> Mapping[str, ParameterClass]:

@@ -65,12 +65,13 @@ def choose_form(
             f"parameterization='marginal' is not available, because {against}. Pass "
             "'auto', which chooses among the others."
         )
-    known = [each.factor for each in design.factors if each.root is not None]
+    known = [each.factor for each in design.factors if not each.has_forms]
     if known and chosen == "centered":
         raise SpecError(
             "parameterization='centered' is not available, because coefficients with "
-            f"a known covariance, of {quote_list(known)}, are noncentered in programs "
-            "of any form. Pass 'auto'."
+            "a known covariance, or a population that is not normal, of "
+            f"{quote_list(known)}, are noncentered in programs of any form. Pass "
+            "'auto'."
         )
     if chosen != "auto":
         return chosen, AS_REQUESTED, integrated
@@ -79,6 +80,11 @@ def choose_form(
             "chosen by auto: coefficients with a known covariance between groups are "
             "computed from independent coefficients of its eigenvectors"
         )
+        if design.factors[0].root is None:
+            reason = (
+                "chosen by auto: coefficients whose population is not normal cannot be "
+                "integrated out, and are computed from standardized ones"
+            )
         return "noncentered", reason, ()
     if against:
         against = f"the marginal form is not available, because {against}"

@@ -26,6 +26,7 @@ from stanpool.model.prepared_model import PreparedModel
 from stanpool.model.priors.in_force import SET_BY_USER, list_centers
 from stanpool.model.program.annotation import reduced
 from stanpool.model.program.population_means import holders_of_means
+from stanpool.model.terms.names import GroupNames
 from stanpool.sampling.choose_engine import choose_engine
 from stanpool.sampling.settings import (
     ADAPT_DELTA,
@@ -159,6 +160,7 @@ def _terms(model: PreparedModel) -> Iterator[str]:
     for factor in model.design.factors:
         if factor.root is not None:
             yield _known_covariance(model, factor)
+    yield from _populations(model)
     residual = model.design.residual
     if residual is not None:
         yield (
@@ -174,8 +176,26 @@ def _terms(model: PreparedModel) -> Iterator[str]:
                 "between rows beyond the distribution of the outcome (overdispersion)"
             )
     for factor, centering in zip(model.design.factors, model.centering, strict=False):
-        if factor.root is None:
+        if factor.has_forms:
             yield centering.describe(factor)
+
+
+def _populations(model: PreparedModel) -> Iterator[str]:
+    """Say which populations of groups are not normal, and what their scale means."""
+    said = {
+        "student_t": "a Student-t population with the degrees of freedom {nu}; tau is "
+        "its scale, and its standard deviation tau * sqrt({nu} / ({nu} - 2))",
+        "laplace": "a Laplace population, whose standard deviation is tau",
+    }
+    for own in model.design.predictors:
+        for factor in own.factors:
+            if not factor.is_normal:
+                nu = GroupNames.of(factor.factor, own.parameter).nu
+                yield (
+                    f"population: the coefficients of {quote(factor.factor)} have "
+                    f"{said[factor.population].format(nu=nu)}; they are sampled, "
+                    "noncentered, since they cannot be integrated out"
+                )
 
 
 def _known_covariance(model: PreparedModel, factor: FactorDesign) -> str:

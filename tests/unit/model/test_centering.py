@@ -23,7 +23,11 @@ def test_weights_are_those_of_a_scale_three_standard_errors_below() -> None:
     determined = np.sum(1 - left / tau**2)
     low = tau * np.exp(-3 / np.sqrt(2 * determined))
     factor = SimpleNamespace(
-        coefficients=("Intercept",), uncenter=None, root=None, labels=tuple("abcde")
+        coefficients=("Intercept",),
+        uncenter=None,
+        has_forms=True,
+        root=None,
+        labels=tuple("abcde"),
     )
     found = centering_of(factor, pilot)
     wanted = information * low**2 / (1 + information * low**2)

@@ -150,7 +150,9 @@ def why_not_marginal(spec: ModelSpec, design: Design) -> str:
     against = why_not_sums(spec)
     if against:
         return against
-    if not any(each.is_independent for each in design.factors):
+    if not any(each.is_integrable for each in design.factors):
+        if not all(each.is_normal for each in design.factors):
+            return "coefficients of groups that are not normal have no closed form"
         if any(each.root is not None for each in design.factors):
             return "groups with a known covariance are not independent"
         return "rows are members of several groups"
@@ -351,7 +353,7 @@ def integrated_factors(design: Design) -> tuple[int, ...]:
     found = [
         (len(design.factors[number].labels), -number)
         for number in _others(design, first)
-        if design.factors[number].is_independent
+        if design.factors[number].is_integrable
         and _numbers_in_blocks(design, first, number) <= _MOST_IN_BLOCKS
     ]
     return (first, -max(found)[1]) if found else (first,)
@@ -377,7 +379,7 @@ def _able(design: Design) -> list[int]:
     return [
         number
         for number, factor in enumerate(design.factors)
-        if factor.is_independent and has_one_scale(design, factor)
+        if factor.is_integrable and has_one_scale(design, factor)
     ]
 
 

@@ -18,6 +18,7 @@ from stanpool.data.design.covariance.roots import Root
 from stanpool.data.design.rank import about_means, column_means
 from stanpool.data.matrix.model_matrix import Column
 from stanpool.data.matrix.term_matrix import SmoothScale, TermMatrix
+from stanpool.language.model_spec import NORMAL
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,8 @@ class FactorDesign:
     root
         A root L of the known covariance between groups, ``L L'``; None where groups are
         independent.
+    population
+        The distribution of coefficients about their means, one of ``POPULATIONS``.
     """
 
     factor: str
@@ -77,6 +80,22 @@ class FactorDesign:
     uncorrelated: bool = False
     uncenter: np.ndarray | None = None
     root: Root | None = None
+    population: str = NORMAL
+
+    @property
+    def is_normal(self) -> bool:
+        """Whether coefficients are normal about their means."""
+        return self.population == NORMAL
+
+    @property
+    def has_forms(self) -> bool:
+        """Whether coefficients may be centered; else they are noncentered."""
+        return self.root is None and self.is_normal
+
+    @property
+    def is_integrable(self) -> bool:
+        """Whether coefficients can be integrated out, one group after the other."""
+        return self.is_independent and self.is_normal
 
     @property
     def is_independent(self) -> bool:

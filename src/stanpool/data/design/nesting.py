@@ -92,7 +92,7 @@ def check_single_rows(spec: ModelSpec, design: Design) -> None:
     if spec.pooling != "partial" or not adds_up or known:
         return
     for term, factor in zip(spec.groups, design.factors, strict=True):
-        if not factor.is_independent or factor.sizes.max() > 1:
+        if not factor.is_integrable or factor.sizes.max() > 1:
             continue
         if term.intercept or _is_constant_somewhere(term, factor, design):
             raise DataError(
@@ -193,7 +193,7 @@ def factors_within(design: Design) -> tuple[tuple[int, ...], ...]:
     able = {
         place: factor
         for place, factor in enumerate(design.factors)
-        if factor.is_independent
+        if factor.is_integrable
         and factor.uncenter is None
         and uncentering_matrix(factor, centers) is None
     }

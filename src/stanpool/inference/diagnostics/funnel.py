@@ -179,7 +179,7 @@ def _measure_funnel(
         information=_information(b, mean, tau),
         location=location,
         nearest=tuple(str(factor.labels[index]) for index in nearest),
-        has_forms=factor.root is None,
+        has_forms=factor.has_forms,
     )
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stanpool.base.arrays import BLOCK, LARGEST_ARRAY, Array, Indices
-from stanpool.base.errors import EffectWarning, warn_user
+from stanpool.base.errors import EffectWarning, SpecError, quote, warn_user
 from stanpool.base.options import EffectGroups, EffectKind
 from stanpool.data.compression.orthogonal import first_rows, number_combinations
 from stanpool.inference.cells import add_to_cells
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 # More evaluations than this take too long: fewer draws are used, but not too few.
 _MOST_EVALUATIONS = LARGEST_ARRAY
+_MIXED = 32  # normal distributions for the mean over a population that is not
 _FEWEST_DRAWS = 100
 _ROWS = 2**17  # whose design is built at a time
 _CELLS = 16 * BLOCK  # draws of cells that are kept at a time
@@ -413,7 +414,7 @@ class Expectations:
         spec, parameters = self.fit.model.spec, source.parameters(rows)
         if self._is_linear or not (averaged.factors or averaged.special):
             return expectation(spec, eta, parameters, None)
-        variance = self._variance(averaged.factors, rows)
+        variances = self._variances(averaged.factors, rows)
         product = None
         for term in averaged.mean.take(rows).special:
             new = self._columns_of(term, "population")
@@ -422,8 +423,9 @@ class Expectations:
             if of_new.degrees:
                 product = of_new
             else:
-                variance = variance + of_new.variance
-        return expectation(spec, eta, parameters, variance, product)
+                variances = [each + of_new.variance for each in variances]
+        found = [expectation(spec, eta, parameters, x, product) for x in variances]
+        return np.asarray(np.mean(found, axis=0))
 
     @cached_property
     def _chols(self) -> tuple[Array, ...]:
@@ -431,14 +433,49 @@ class Expectations:
         factors = self._source.coefficients.factors
         return tuple(factors[number].chol for number in self._numbers["population"])
 
-    def _variance(self, factors: Sequence[FactorDesign], rows: slice) -> Array:
+    @cached_property
+    def _mixing(self) -> tuple[Array | None, ...]:
+        """The variances whose mixtures populations are, as multiples of theirs."""
+        spec, source = self.fit.model.spec, self._source
+        found = []
+        for number in self._numbers["population"]:
+            own = source.coefficients.factors[number]
+            name = self.fit.model.design.factors[number].factor
+            if own.nu is not None and spec.link_name == "log":
+                raise SpecError(
+                    f"the mean over new groups of {quote(name)} is infinite, since "
+                    "they come from a Student-t distribution of logarithms. Ask for "
+                    "kind='linpred', for fitted groups, or for groups='zero'."
+                )
+            found.append(own.mixing(_MIXED, source.unseen.stream("mixture", name)))
+        return tuple(found)
+
+    def _variances(self, factors: Sequence[FactorDesign], rows: slice) -> list[Array]:
+        """Return the variances of what new groups add, over whose mixture means are.
+
+        There is one unless a population is not normal.
+        """
+        if all(each is None for each in self._mixing):
+            return [self._variance(factors, rows, self._chols)]
+        found = []
+        for point in range(_MIXED):
+            chols = [
+                chol if mixing is None else chol * np.sqrt(mixing[point])[:, None]
+                for chol, mixing in zip(self._chols, self._mixing, strict=True)
+            ]
+            found.append(self._variance(factors, rows, chols))
+        return found
+
+    def _variance(
+        self, factors: Sequence[FactorDesign], rows: slice, chols: Sequence[Array]
+    ) -> Array:
         """Return the variance of what new groups add to linear predictors.
 
         The shape is ``(S, rows)``; of categories they are covariance matrices, ``(S,
         rows, D, D)``.
         """
         total: Any = 0.0
-        for factor, chol in zip(factors, self._chols, strict=True):
+        for factor, chol in zip(factors, chols, strict=True):
             z = factor.Z[rows]
             if factor.root is not None:  # any of the groups
                 z = z * np.sqrt(factor.variances_of_groups.mean())

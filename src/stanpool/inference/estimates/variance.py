@@ -293,6 +293,10 @@ def _variance_of(fit: FitResult, factor: FactorDesign) -> Array:
         )
     names = GroupNames.of(factor.factor)
     tau = flat(fit.posterior[names.tau])
+    if names.nu in fit.posterior:  # of which the scale is not the standard deviation
+        nu = flat(fit.posterior[names.nu])[:, None]
+        with np.errstate(divide="ignore"):
+            tau = tau * np.sqrt(np.where(nu > 2, nu / np.maximum(nu - 2, 0), np.inf))
     square = (factor.Z * factor.variances[:, None]).T @ factor.Z / len(factor.Z)
     if names.Omega not in fit.posterior:
         return np.asarray(np.square(tau) @ np.diag(square))

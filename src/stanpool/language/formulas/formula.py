@@ -12,12 +12,17 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
-from stanpool.base.errors import SpecError, quote, suggestion
+from stanpool.base.errors import SpecError, quote, quote_list, suggestion
 from stanpool.language import expression
 from stanpool.language.brackets import CLOSING, OPENING, signed_terms, split, top_level
 from stanpool.language.expression import Call, Node, Number, Span, Unary, parse
 from stanpool.language.latent_factors import LatentFactors
-from stanpool.language.model_spec import GroupTerm, ModelSpec, ParameterFormula
+from stanpool.language.model_spec import (
+    POPULATIONS,
+    GroupTerm,
+    ModelSpec,
+    ParameterFormula,
+)
 from stanpool.language.terms import read_arithmetic, read_term
 from stanpool.language.vocabulary import is_smooth
 
@@ -69,7 +74,8 @@ def parse_formula(text: str, functions: Collection[str] = ()) -> Formula:
         ``b`` nested in ``a``, ``a:b`` for combinations, ``mm(g1, g2)`` for multiple
         membership, where a row gets the mean of its groups' deviations, or
         ``mm(g1, g2, weights=(w1, w2))``, where it gets their sum with these weights, as
-        they are; ``gr(species, cov=A)`` for groups with a known covariance;
+        they are; ``gr(species, cov=A)`` for groups with a known covariance, and
+        ``gr(school, dist="student_t")`` or ``dist="laplace"`` for another population;
         ``icar(region, W)`` for regions that are like their neighbours; ``rw1(year)``
         for a random walk in time; ``factors(user, item, rank=2)`` for latent factors;
         ``s(x)`` and ``t2(x, z)`` for penalised smooths; ``offset(z)`` is
@@ -363,7 +369,7 @@ def _read_factors(span: Span) -> list[dict[str, Any]]:
         inside = span.part(call.start(2), call.end(2))
         return [_read_memberships(inside, call.group(1))]
     if call and call.group(1) == "gr":
-        return [_read_covariance(span, span.part(call.start(2), call.end(2)))]
+        return [_read_groups(span, span.part(call.start(2), call.end(2)))]
     levels: list[tuple[str, ...]] = []
     for level in split(span, "/"):
         columns = tuple(_column(piece.strip(), span) for piece in split(level, ":"))
@@ -405,34 +411,47 @@ def _read_memberships(span: Span, call: str) -> dict[str, Any]:
     }
 
 
-def _read_covariance(whole: Span, inside: Span) -> dict[str, Any]:
-    """Read ``species, cov=A``: groups, and the name of their known covariance.
+def _read_groups(whole: Span, inside: Span) -> dict[str, Any]:
+    """Read ``species, cov=A`` or ``school, dist="student_t"``: what groups are like.
 
-    The same column may have a term without it besides, so that the names of both
-    differ: this one's is ``species_A``.
+    The same column may have a term without a covariance besides, so that the names of
+    both differ: the one with it is ``species_A``.
     """
     columns: list[str] = []
-    names: list[str] = []
+    stated: dict[str, str] = {}
     for piece in (piece.strip() for piece in split(inside, ",")):
-        name, equals, value = piece.text.partition("=")
+        name, equals, value = (part.strip() for part in piece.text.partition("="))
         if not equals:
             columns.append(_column(piece, piece))
-        elif name.strip() == "cov" and value.strip().isidentifier():
-            names.append(value.strip())
+        elif name in stated:
+            raise piece.error(f"gr() has {name}= twice.")
+        elif name == "cov" and value.isidentifier():
+            stated[name] = value
+        elif name == "dist" and value.strip("'\"") in POPULATIONS:
+            stated[name] = value.strip("'\"")
+        elif name == "dist":
+            raise piece.error(
+                f"dist is one of {quote_list(POPULATIONS)}, as in "
+                'gr(school, dist="student_t").'
+            )
         else:
             raise piece.error(
                 "gr() takes a column and the name of a known covariance, as in "
-                "gr(species, cov=A) with covariances={'A': A}."
+                "gr(species, cov=A) with covariances={'A': A}; or the distribution of "
+                'the groups, as in gr(school, dist="student_t").'
             )
-    if len(columns) != 1 or len(names) != 1:
+    if len(columns) != 1 or len(stated) != 1:
         raise whole.error(
-            "gr() takes one column and one covariance, as in gr(species, cov=A). "
-            "Groups that are independent are written without it, (1 | species)."
+            "gr() takes one column and either a covariance, as in gr(species, cov=A), "
+            'or a distribution, as in gr(school, dist="student_t"). Groups that are '
+            "independent and normal are written without it, (1 | species)."
         )
+    if "dist" in stated:
+        return {"factor": columns[0], "population": stated["dist"]}
     return {
-        "factor": f"{columns[0]}_{names[0]}",
+        "factor": f"{columns[0]}_{stated['cov']}",
         "columns": tuple(columns),
-        "covariance": names[0],
+        "covariance": stated["cov"],
     }
 
 

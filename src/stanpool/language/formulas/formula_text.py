@@ -9,7 +9,12 @@ from stanpool.base.errors import SpecError, quote
 from stanpool.base.options import Pooling
 from stanpool.language.formulas.formula import Formula, quote_name
 from stanpool.language.formulas.of_parameters import parse_formulas
-from stanpool.language.model_spec import GroupTerm, ModelSpec, ParameterFormula
+from stanpool.language.model_spec import (
+    NORMAL,
+    GroupTerm,
+    ModelSpec,
+    ParameterFormula,
+)
 from stanpool.language.vocabulary import as_functions
 
 
@@ -163,6 +168,8 @@ def _factor_text(group: GroupTerm) -> str:
     columns = [quote_name(column) for column in group.key]
     if group.covariance:
         return f"gr({columns[0]}, cov={group.covariance})"
+    if group.population != NORMAL:
+        return f'gr({columns[0]}, dist="{group.population}")'
     if not group.membership:
         return ":".join(columns)
     if group.weights:

@@ -362,11 +362,19 @@ def _of_factor(
         ],
     )
     remark = _remark_on(symbols, factor)
+    nu = None
+    if factor.population == "student_t":
+        nu = symbols.matrix("nu", name, parameter=own.parameter)
     over = CATEGORY if symbols.is_categorical else None
     if not correlated:
         letters = (CATEGORY.name, at.name) if over else (at.name,)
+        is_laplace = factor.population == "laplace"
         for left, mean, scale in zip(coefficients, means, scales, strict=True):
             right = call("Normal", mean, scale)
+            if is_laplace:
+                right = call("Laplace", mean, line(scale, "/", call("sqrt", number(2))))
+            elif nu is not None:
+                right = call("StudentT", nu, mean, scale)
             yield Statement("groups", left, "~", right, letters, remark)
         return
     matrix, correlations = (
@@ -374,6 +382,8 @@ def _of_factor(
     )
     left_, mean_ = Vector(tuple(coefficients), over), Vector(tuple(means), over)
     right = call("MultiNormal", mean_, matrix)
+    if nu is not None:
+        right = call("MultiStudentT", nu, mean_, matrix)
     yield Statement("groups", left_, "~", right, (at.name,), remark)
     vector = (Vector(tuple(scales), over),) if over else scales
     diagonal = call("diag", *vector)

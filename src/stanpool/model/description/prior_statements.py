@@ -183,6 +183,8 @@ def _parameter(symbols: Symbols, row: PriorRow) -> _Parameter:
             return _Parameter(one, (at.name,), _general(symbols, one))
         case "Omega" if factor is not None:
             return _Parameter(symbols.matrix("Omega", factor.factor))
+        case "nu_u" if factor is not None:
+            return _Parameter(symbols.matrix("nu", factor.factor))
         case "loading_scale":
             return _Parameter(Indexed(Symbol("lambda")))
         case "cutpoint" if row.label is not None:
@@ -202,6 +204,8 @@ def _of_formula(
         return symbols.scale_of_smooth(row.label, parameter=name)
     number_ = row.parameter_class[len(known) :].removeprefix("_")
     factor = own.factors[int(number_ or 1) - 1].factor
+    if kind == "nu_u":
+        return symbols.matrix("nu", factor, parameter=name)
     if kind == "Omega" or row.label is None:
         return symbols.matrix("Omega", factor, parameter=name)
     return symbols.scale(row.label, factor, parameter=name)

@@ -269,7 +269,7 @@ def centering_of(factor: FactorDesign, pilot: GroupEstimate | None) -> Centering
     width, uncenter = len(factor.coefficients), factor.uncenter
     if uncenter is not None:
         uncenter = np.kron(np.eye(width // len(uncenter)), uncenter)
-    if pilot is None or factor.root is not None:
+    if pilot is None or not factor.has_forms:
         none = np.zeros((len(factor.labels), width))
         return Centering.of(none, np.ones(width), uncenter)
     tau, share, known = pilot.tau, pilot.share_of_own_data, pilot.information

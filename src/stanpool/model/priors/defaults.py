@@ -20,7 +20,10 @@ from stanpool.model.priors.default_scales import (
     parameter_unit,
     residual_scale,
 )
-from stanpool.model.priors.formula_defaults import parameters_of_formula
+from stanpool.model.priors.formula_defaults import (
+    DEGREES_OF_FREEDOM,
+    parameters_of_formula,
+)
 
 
 def _fixed_population(
@@ -68,6 +71,9 @@ def parameters_with_defaults(spec: ModelSpec, design: Design) -> Iterator[_Param
                 Prior("lkj", (2.0,)),
                 "default: lkj(2) (Stan User's Guide)",
             )
+        if factor.population == "student_t":
+            block = f"nu_u{factor_suffix(design, factor.factor)}"
+            yield block, None, [f"nu_{factor.factor}"], *DEGREES_OF_FREEDOM
     for term in design.special:
         rule = f"default: {scales.rules['special']}"
         prior = _exponential(scales.group)

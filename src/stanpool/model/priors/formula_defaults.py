@@ -22,6 +22,11 @@ from stanpool.language.prior import Prior
 from stanpool.model.priors.default_scales import positive_or_one
 
 _UNITS = {"log": 1.0, "logit": math.pi / math.sqrt(3.0)}
+# Of Student-t populations of groups.
+DEGREES_OF_FREEDOM = (
+    Prior("gamma", (2.0, 0.1)),
+    "default: gamma(2, 0.1) (Juarez and Steel 2010)",
+)
 _SAME = 1e-9  # of a sum of columns and 1
 
 _Parameter = tuple[str, str | None, list[str], Prior, str]
@@ -74,6 +79,9 @@ def parameters_of_formula(own: ParameterDesign, number: Prior) -> Iterator[_Para
             names = [f"Omega_{name}_{factor.factor}", f"Omega_{name}"]
             rule = "default: lkj(2) (Stan User's Guide)"
             yield f"Omega_{name}{end}", None, names, Prior("lkj", (2.0,)), rule
+        if factor.population == "student_t":
+            names = [f"nu_{name}_{factor.factor}"]
+            yield f"nu_u_{name}{end}", None, names, *DEGREES_OF_FREEDOM
 
 
 def _scales(

@@ -68,6 +68,13 @@ class PriorBlock:
         return f"vector{self.bounds}[{size or self.size}] {self.variable}"
 
 
+def declared_number(block: PriorBlock | None) -> str:
+    """Write the declaration of a number; empty where there is none or a constant."""
+    if block is None or block.fixed:
+        return ""
+    return f"real{block.bounds} {block.variable}"
+
+
 # Where there is a linear predictor for each of C - 1 categories.
 _CATEGORICAL_VARIABLES: Mapping[str, tuple[str, str | None]] = {
     "Intercept": ("alpha_c", "C - 1"),

@@ -15,6 +15,7 @@ from stanpool.base.arguments import public
 from stanpool.base.system.files import shipped_folder
 from stanpool.engine.values.program import LONGEST_NAME, StanProgram
 from stanpool.language.family import FAMILIES
+from stanpool.language.model_spec import NORMAL
 from stanpool.model.program.facts.structure_facts import facts_of, grouped_glm
 from stanpool.model.program.stan_format import tidy
 from stanpool.model.program.structure import Structure
@@ -110,6 +111,7 @@ def _program_name(template: str, structure: Structure) -> str:
             {"matrix": "covariance"}.get(
                 factor.known_covariance, factor.known_covariance
             ),
+            "" if factor.population == NORMAL else factor.population,
         ]
         described = "_".join(mark for mark in marks if mark)
         if len(structure.factors) > 1:
@@ -121,6 +123,7 @@ def _program_name(template: str, structure: Structure) -> str:
         parts.append(f"{own.parameter}_formula")
         parts.append("smooths" if own.smooths else "")
         parts += ["group" + "_correlated" * each.correlated for each in own.factors]
+        parts += [x.population for x in own.factors if x.population != NORMAL]
         parts.append("" if own.intercept else f"no_{own.parameter}_intercept")
     if structure.residual:
         parts.append(f"{structure.residual}_sigma")
@@ -161,6 +164,8 @@ def _functions(structure: Structure) -> list[str]:
     every = (*structure.factors, *of_formulas)
     if any(each.known_covariance == "ancestry" for each in every):
         needed.append("inherited")
+    if any(each.population == "student_t" for each in every):
+        needed.append("spherical_student_t")
     used = {each for _, distributions in structure.priors for each in distributions}
     if "sqrt_inv_gamma" in used:
         needed.append("sqrt_inv_gamma")

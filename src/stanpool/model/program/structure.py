@@ -11,7 +11,7 @@ from stanpool.data.design.centers import uncentering_matrix
 from stanpool.data.design.design import Design, ParameterDesign
 from stanpool.data.design.nesting import factors_within, outer_first
 from stanpool.language.family import FAMILIES
-from stanpool.language.model_spec import ModelSpec
+from stanpool.language.model_spec import NORMAL, ModelSpec
 from stanpool.language.prior import DISTRIBUTIONS
 from stanpool.model.priors.defaults import correlated_factors, is_correlated
 from stanpool.model.priors.in_force import PriorRow, class_of
@@ -42,6 +42,9 @@ class FactorStructure:
         ``"matrix"`` or ``"ancestry"`` where there is a known covariance between the
         groups, by the kind of its root; else empty. Their coefficients are noncentered
         in programs of any form.
+    population
+        The distribution of the coefficients about their means. If it is not normal,
+        they are noncentered in programs of any form, too.
     """
 
     correlated: bool = False
@@ -51,6 +54,12 @@ class FactorStructure:
     recentered: bool = False
     within: tuple[int, ...] = ()
     known_covariance: str = ""
+    population: str = NORMAL
+
+    @property
+    def has_forms(self) -> bool:
+        """Whether coefficients may be centered; else they are noncentered."""
+        return not self.known_covariance and self.population == NORMAL
 
 
 @dataclass(frozen=True)
@@ -263,7 +272,7 @@ class Structure:
             return ()
         nested = {x for own in self.factors for x in own.within}
         nested |= {n for n, own in enumerate(self.factors) if own.within}
-        nested |= {n for n, own in enumerate(self.factors) if own.known_covariance}
+        nested |= {n for n, own in enumerate(self.factors) if not own.has_forms}
         return tuple(n for n in range(len(self.factors)) if n not in nested)
 
 
@@ -274,6 +283,7 @@ _VARIABLES: Mapping[str, tuple[str, str | None]] = {
     "b": ("b_c", "Q"),
     "tau": ("tau", "Q"),
     "Omega": ("L_Omega", None),
+    "nu_u": ("nu_u", None),
     "loading_scale": ("loading_scale", None),
     "sigma": ("sigma", None),
 }
@@ -297,6 +307,7 @@ def stan_variables() -> dict[str, tuple[str, str | None]]:
             f"tau_s_{own}": (f"tau_s_{own}", f"S_{own}"),
             f"tau_{own}": (f"tau_{own}", f"Q_{own}"),
             f"Omega_{own}": (f"L_Omega_{own}", None),
+            f"nu_u_{own}": (f"nu_u_{own}", None),
         }
     return {**_VARIABLES, **of_formulas, **of_families}
 
@@ -367,7 +378,7 @@ def structure_of(
         decoupled
         and parameterization == "adaptive"
         and not (any(within) or design.smooths)
-        and all(factor.root is None for factor in design.factors)
+        and all(factor.has_forms for factor in design.factors)
         and not restricted & {"Intercept", "beta"}
     )
     pooled = "pooled" if spec.pooling == "partial" else "free"
@@ -385,10 +396,11 @@ def structure_of(
                 group_predictors=factor.U is not None,
                 integrated=order.get(number, 0),
                 recentered=parameterization in _SAMPLED_CENTERED
-                and factor.root is None
+                and factor.has_forms
                 and uncentering_matrix(factor, dict(design.centers)) is not None,
                 within=within[number],
                 known_covariance="" if factor.root is None else factor.root.kind,
+                population=factor.population,
             )
             for number, (factor, correlated) in enumerate(
                 zip(design.factors, correlated_factors(spec, design), strict=True)
@@ -426,6 +438,7 @@ def _structure_of_parameter(own: ParameterDesign) -> ParameterStructure:
                 correlated=is_correlated(factor),
                 membership=factor.weights is not None,
                 known_covariance="" if factor.root is None else factor.root.kind,
+                population=factor.population,
             )
             for factor in own.factors
         ),

@@ -32,7 +32,7 @@ from stanpool.model.program.population_means import (
     varying_earlier,
 )
 from stanpool.model.program.structure import FactorStructure, suffix_of
-from stanpool.model.terms.group_draws import GroupDraws
+from stanpool.model.terms.group_draws import GroupDraws, standardized
 from stanpool.model.terms.names import Claim, GroupNames, Labelled, labels_of
 from stanpool.model.terms.population import PopulationDraws
 from stanpool.model.terms.term import (
@@ -49,6 +49,7 @@ _LARGEST_SPREAD = 0.5  # largest standard deviation of the logarithms of scales
 _LEAST_LEFT = 0.05  # least variance of a standardized deviation
 _ROUNDING = 1e-13  # of a standardized one, where there is no error but that of digits
 _SOME_SCALE = 0.3  # of deviations of parameters, on the scales of their links
+_SOME_NU, _SPREAD_OF_NU = 6.0, 0.5  # degrees of freedom above 1, and of their logs
 _SOME_NOISE = 0.3  # of initial values of standardized deviations, beside their scale 1
 
 
@@ -105,8 +106,9 @@ class GroupTerm:
             taken = (names.value, names.tau, f"tau{self.suffix}")
             yield Claim(f"residual={quote(column)}", taken)
             return
-        own = (names.coefficient, names.coefficient_2, names.tau, names.Omega, names.b)
-        yield Claim(f"the grouping factor {quote(column)}", own)
+        own = [names.coefficient, names.coefficient_2, names.tau, names.Omega, names.b]
+        own += [names.nu] if self._has_nu else []
+        yield Claim(f"the grouping factor {quote(column)}", tuple(own))
 
     def labelled(self, stan: StanVariables) -> Labelled:
         """Label draws of Stan's variables."""
@@ -121,6 +123,8 @@ class GroupTerm:
             both = (*varying, names.coefficient_2)
             variables[names.Omega] = (both, stan(f"Omega{end}"))
             coords[names.coefficient_2] = labels_of(own.coefficients)
+        if self._has_nu:
+            variables[names.nu] = ((), stan(f"nu_u{end}"))
         if self.design.is_value:
             values = stan(f"{self.design.parameter}_j")
             variables[names.value] = ((names.group,), values)
@@ -149,6 +153,8 @@ class GroupTerm:
             effects,
             tau=posterior[names.tau].reshape(count, -1),
             Omega=posterior[names.Omega] if names.Omega in posterior else None,
+            population=own.population,
+            nu=posterior[names.nu] if self._has_nu else None,
         )
 
     def scale_draws(self, posterior: Variables) -> Iterator[tuple[str, str, Array]]:
@@ -259,7 +265,11 @@ class GroupTerm:
         tau = prior.members(f"tau{end}")
         root = self.factor.root
         rows = self.groups if root is None else root.columns
-        u = rng.standard_normal((prior.draws, rows, tau.shape[-1]))
+        nu = prior.members(f"nu_u{end}")[:, 0, 0] if self._has_nu else None
+        size = (rows, tau.shape[-1])
+        u = standardized(self.factor.population, nu, (prior.draws, *size), rng)
+        if nu is not None:
+            found[f"nu_u{end}"] = nu
         if root is not None:
             u = root.times(u)
         if self.form.correlated:
@@ -303,6 +313,8 @@ class GroupTerm:
                 {f"tau{end}": tau.item(), f"z{end}": u[:, 0] / tau.item()}
             )
         chol_omega = chol / tau[:, None]
+        if draws.nu is not None:
+            known = known.plus({f"nu_u{end}": float(draws.nu[0])})
         known = known.plus(
             {f"tau{end}": tau, f"L_Omega{end}": chol_omega, f"b{end}": b}
         )
@@ -365,6 +377,7 @@ class GroupTerm:
                 return known
             return known.plus(self._around_zero(noise))
         own, end, program = estimates[self.number], self.suffix, known.program
+        known = known.plus(self._nu_around(noise))
         tau = own.tau * np.exp(_errors_of_logs(own) * noise(own.tau.shape))
         chol_omega = np.eye(len(tau))
         if self.form.correlated:
@@ -408,6 +421,8 @@ class GroupTerm:
             f"z{end}": np.maximum(1.0 - own.information, _LEAST_LEFT),
         }
         between = self.factor.root
+        if self._has_nu:
+            found[f"nu_u{end}"] = np.array(_SPREAD_OF_NU**2)
         if self._is_adaptive(program) or between is not None:
             rows = self.groups if between is None else between.columns
             found[f"z{end}"] = np.ones((rows, width))
@@ -429,7 +444,18 @@ class GroupTerm:
         }
         if self.form.correlated:
             values["L_Omega"] = np.eye(width)
-        return {f"{name}{self.suffix}": value for name, value in values.items()}
+        around = {f"{name}{self.suffix}": value for name, value in values.items()}
+        return {**around, **self._nu_around(noise)}
+
+    def _nu_around(self, noise: Noise) -> dict[str, float]:
+        """Draw degrees of freedom of a Student-t population, of which little is known.
+
+        Few, so that no group is taken for an outlier too late.
+        """
+        if not self._has_nu:
+            return {}
+        above = math.exp(math.log(_SOME_NU) + _SPREAD_OF_NU * float(noise(())))
+        return {f"nu_u{self.suffix}": 1.0 + above}
 
     def _metric_without_estimate(self) -> dict[str, Array]:
         """Return variances that standardized deviations have in the prior."""
@@ -438,6 +464,8 @@ class GroupTerm:
         values = {"tau": np.full(width, unknown), "z": np.ones((rows, width))}
         if self.form.correlated:
             values["L_Omega"] = np.full(width * (width - 1) // 2, unknown)
+        if self._has_nu:
+            values["nu_u"] = np.array(_SPREAD_OF_NU**2)
         return {f"{name}{self.suffix}": value for name, value in values.items()}
 
     @property
@@ -447,12 +475,16 @@ class GroupTerm:
         return rows, len(self.factor.coefficients)
 
     @property
+    def _has_nu(self) -> bool:
+        return self.factor.population == "student_t"
+
+    @property
     def _is_of_mean(self) -> bool:
         return self.design.parameter == "mean"
 
     def _is_adaptive(self, program: ProgramData) -> bool:
         """Whether coefficients are as far centered as the data say."""
-        is_able = self._is_of_mean and not self.form.known_covariance
+        is_able = self._is_of_mean and self.form.has_forms
         return is_able and bool(program.centering)
 
     def _partly_centered(

@@ -6,6 +6,7 @@ groups; Q varying coefficients; P group-level predictors.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -14,6 +15,7 @@ import numpy as np
 
 from stanpool.base.arrays import Array, Indices
 from stanpool.data.design.design import FactorDesign
+from stanpool.language.model_spec import NORMAL
 from stanpool.model.terms.unseen import UnseenGroups
 
 _ROUNDING = 1e-8
@@ -41,6 +43,9 @@ class GroupDraws:
     tau, Omega
         Scales and correlations of the deviations, shapes ``(S, D * Q)`` and
         ``(S, D * Q, D * Q)``; None where there are none to estimate.
+    population, nu
+        The distribution of the deviations, and its degrees of freedom, shape ``(S,)``,
+        if it is a Student-t distribution.
     """
 
     parameter: str
@@ -50,6 +55,8 @@ class GroupDraws:
     effects: Array | None = None
     tau: Array | None = None
     Omega: Array | None = None
+    population: str = NORMAL
+    nu: Array | None = None
 
     def take(self, draws: slice) -> GroupDraws:
         """Return some draws."""
@@ -64,11 +71,12 @@ class GroupDraws:
             effects=some(self.effects),
             tau=some(self.tau),
             Omega=some(self.Omega),
+            nu=some(self.nu),
         )
 
     @cached_property
     def chol(self) -> Array:
-        """Cholesky factors of the covariance of a group's deviations.
+        """Cholesky factors of the scale matrix of a group's deviations.
 
         Shape ``(S, D * Q, D * Q)``: ``diag(tau)`` times the factor of ``Omega``.
         """
@@ -76,6 +84,33 @@ class GroupDraws:
         if self.Omega is None:
             return np.asarray(self.tau[..., None] * np.eye(self.tau.shape[1]))
         return np.asarray(self.tau[..., None] * _cholesky(self.Omega))
+
+    def mixing(self, points: int, rng: np.random.Generator) -> Array | None:
+        """Return variances whose mixture of normals is the population; None if normal.
+
+        They are the quantiles in the middle of equally probable parts, in random order.
+
+        Returns
+        -------
+        numpy.ndarray
+            Multiples of the variance, shape ``(points, S, 1)`` for a Student-t
+            distribution and ``(points, 1, D * Q)`` for Laplace distributions.
+        """
+        if self.population == "laplace":
+            below = self._parts(points, self.chol.shape[-1], rng)
+            return np.asarray(-np.log1p(-below))[:, None]
+        if self.nu is None:
+            return None
+        # Loaded here: SciPy takes long, and most models need none of it.
+        from scipy.special import chdtri  # type: ignore[import-untyped]
+
+        below = self._parts(points, 1, rng)
+        return np.asarray(self.nu / chdtri(self.nu, below))[..., None]
+
+    @staticmethod
+    def _parts(points: int, columns: int, rng: np.random.Generator) -> Array:
+        middle = (np.arange(points) + 0.5) / points
+        return rng.permuted(np.tile(middle[:, None], columns), axis=0)
 
     def means(self, groups: Indices | slice) -> Array:
         """Return what ``b`` varies around, shape ``(S, len(groups) or 1, D, Q)``."""
@@ -158,7 +193,8 @@ class GroupDraws:
             chosen = unseen.fitted_group(factor, label, self.b)
             return self._deviations_at(chosen[:, 0])
         name = _STREAMS.get(self.parameter, self.parameter)
-        z = unseen.stream(name, factor, label).standard_normal(self.chol.shape[:2])
+        rng = unseen.stream(name, factor, label)
+        z = standardized(self.population, self.nu, self.chol.shape[:2], rng)
         u = np.einsum("sij,sj->si", self.chol, z)
         return np.asarray(u.reshape(draws, predictors, varying))
 
@@ -169,6 +205,34 @@ class GroupDraws:
         if self.U is not None and self.effects is not None:
             u -= np.einsum("sp,sdpq->sdq", self.U[groups], self.effects)
         return np.asarray(u)
+
+
+def standardized(
+    population: str, nu: Array | None, size: tuple[int, ...], rng: np.random.Generator
+) -> Array:
+    """Draw standardized deviations of groups from their population.
+
+    Those of a group in a Student-t population, which the last axis has, are divided by
+    the same number. Laplace deviations have the variance 1.
+
+    Parameters
+    ----------
+    population, nu
+        The distribution, one of ``POPULATIONS``, and its degrees of freedom, of shape
+        ``(S,)``, if it is a Student-t distribution.
+    size
+        The shape of the draws, ``(S, ..., Q)``.
+    rng
+        Where randomness comes from.
+    """
+    if population == "laplace":
+        return rng.laplace(scale=math.sqrt(0.5), size=size)
+    z = rng.standard_normal(size)
+    if nu is None:
+        return z
+    nu = nu.reshape(-1, *[1] * (len(size) - 1))
+    shared = rng.chisquare(np.broadcast_to(nu, (*size[:-1], 1)))
+    return np.asarray(z / np.sqrt(shared / nu))
 
 
 def _cholesky(omega: Array) -> Array:

@@ -18,10 +18,11 @@ WITH_ZEROS = frozenset({"latent"})
 
 def reserved() -> set[str]:
     """Return the names that every posterior keeps for what is in the model itself."""
+    of_terms = ("varying", "smooth", "population")
     own = {
         name
         for name, known in parameter_classes().items()
-        if known.indexed not in ("varying", "smooth") and not known.of_formula
+        if known.indexed not in of_terms and not known.of_formula
     }
     dims = ("chain", "draw", "row", "coefficient", "category", "between")
     return {".", *dims, *WITH_ZEROS, *own}
@@ -43,6 +44,8 @@ class GroupNames:
         The dimensions of the coefficients that vary over it.
     tau, Omega, b
         Their scales, their correlations, and the coefficients.
+    nu
+        The degrees of freedom of their population, if it is a Student-t distribution.
     value
         What groups have of a parameter that is not the mean, such as ``sigma_county``.
 
@@ -60,6 +63,7 @@ class GroupNames:
     tau: str
     Omega: str
     b: str
+    nu: str
     value: str
 
     @classmethod
@@ -82,6 +86,7 @@ class GroupNames:
             tau=f"tau_{of}",
             Omega=f"Omega_{of}",
             b=f"b_{of}",
+            nu=f"nu_{of}",
             value=f"{parameter}_{name}",
         )
 

@@ -56,6 +56,13 @@ def build_factor(
         index = np.array([place[level] for level in levels], dtype=np.int64)[index]
     matrix = identified_columns(matrix, term.intercept, surrogates)
     varying = _in_same_order(matrix.labels, labels)
+    is_joint = term.correlated and (len(varying) > 1 or spec.is_categorical)
+    if term.population == "laplace" and is_joint:
+        raise SpecError(
+            f"gr({term.factor}, dist='laplace') with several coefficients that are "
+            "correlated: their Laplace distributions are independent. Write || in the "
+            "place of |, or dist='student_t'."
+        )
     if spec.pooling == "partial" and len(groups) < 2:
         raise DataError(
             f"column {quote(term.factor)} has one group, {quote_list(groups)}: "
@@ -72,6 +79,7 @@ def build_factor(
         weights=read_only(weights),
         uncorrelated=spec.pooling == "partial" and not term.correlated,
         root=root,
+        population=term.population,
     )
     return factor, matrix
 

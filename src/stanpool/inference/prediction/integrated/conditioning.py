@@ -40,6 +40,7 @@ from stanpool.inference.prediction.integrated.adaptive_quadrature import (
 from stanpool.inference.prediction.integrated.group_likelihood import (
     STEP,
     is_gaussian,
+    refuse_not_normal,
     spread,
 )
 from stanpool.inference.prediction.linear_predictor import LinearPredictor
@@ -76,6 +77,7 @@ def condition(seen: LinearPredictor) -> LinearPredictor:
     SpecError
         If there are too many rows.
     """
+    refuse_not_normal(seen.model, "rows of new groups cannot be given. Fit with them.")
     rng = np.random.default_rng([seen.seed, 1])
     seen = replace(seen, given=dict(_of_parameters(seen)))
     average = replace(seen, new_groups="zero")

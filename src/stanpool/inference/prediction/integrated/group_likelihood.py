@@ -118,12 +118,32 @@ def check_population(model: PreparedModel) -> None:
             "pooling='none' has no population distribution of groups, so that it "
             "cannot predict new ones. Leave out rows, or fit with pooling='partial'."
         )
+    refuse_not_normal(model, "groups cannot be left out. Leave out rows.")
     if model.design.special:
         term = model.spec.special_terms[0]
         raise SpecError(
             f"{term}: {term.coefficients} cannot be integrated out, so that groups "
             "cannot be left out. Leave out rows."
         )
+
+
+def refuse_not_normal(model: PreparedModel, so: str) -> None:
+    """Refuse groups whose coefficients are not normal about their means.
+
+    Parameters
+    ----------
+    model
+        The model.
+    so
+        What then cannot be done, and what to do.
+    """
+    for factor in model.design.factors:
+        if not factor.is_normal:
+            raise SpecError(
+                f"the coefficients of {quote(factor.factor)} have the population "
+                f"{quote(factor.population)}, over which likelihoods are not "
+                f"integrated, so that {so}"
+            )
 
 
 def group_log_likelihood(

@@ -8,7 +8,11 @@ from typing import Any
 
 from stanpool.language.family import FAMILIES
 from stanpool.model.program.facts.term_facts import GroupFacts, OwnParameter, TermFacts
-from stanpool.model.program.prior_blocks import PriorBlock, free_coefficients
+from stanpool.model.program.prior_blocks import (
+    PriorBlock,
+    declared_number,
+    free_coefficients,
+)
 from stanpool.model.program.structure import (
     FactorStructure,
     ParameterStructure,
@@ -172,6 +176,8 @@ def _factor(
         size=f"Q{s}",
         known_covariance=factor.known_covariance,
         has_constants=blocks[f"tau{s}"].fixed,
+        population=factor.population,
+        nu=declared_number(blocks.get(f"nu_u{s}")),
         kind=f"group of {own.parameter}",
         is_apart=True,
     )

@@ -21,6 +21,7 @@ from stanpool.model.program.facts.formula_facts import (
 from stanpool.model.program.facts.term_facts import GroupFacts, TermFacts
 from stanpool.model.program.prior_blocks import (
     PriorBlock,
+    declared_number,
     free_coefficients,
     prior_block,
 )
@@ -205,13 +206,15 @@ def _group_term(
         size=f"Q{s} * (C - 1)" if categories else f"Q{s}",
         known_covariance=factor.known_covariance,
         has_constants=structure.fixes(f"tau{s}"),
+        population=factor.population,
+        nu=declared_number(blocks.get(f"nu_u{s}")),
     )
 
 
 def _form_of(factor: FactorStructure, structure: Structure) -> str:
     """Name a factor's form: in a marginal program some are not integrated out."""
     is_left = structure.parameterization == "marginal" and not factor.integrated
-    if is_left or factor.known_covariance:
+    if is_left or not factor.has_forms:
         return "noncentered"
     return structure.parameterization or "none"
 

@@ -84,6 +84,11 @@ class GroupFacts:
         The variable that what it adds to rows is added to.
     correlated, membership, group_predictors, integrated, recentered, known_covariance
         As in `FactorStructure`.
+    population
+        The same.
+    nu
+        How the degrees of freedom of a Student-t population are declared; empty if they
+        are constant.
     signed
         Whether its scales are sampled by roots with signs.
     tau
@@ -127,6 +132,8 @@ class GroupFacts:
     size: str
     known_covariance: str
     has_constants: bool = False
+    population: str = "normal"
+    nu: str = ""
     kind: str = "group"
     is_apart: bool = False
 
@@ -164,6 +171,16 @@ class GroupFacts:
         """Whether correlations or coefficients are made of what is sampled."""
         makes_b = self.recentered or self.form in ("noncentered", "adaptive")
         return self.correlated or makes_b
+
+    @property
+    def is_student_t(self) -> bool:
+        """Whether groups come from a Student-t population."""
+        return self.population == "student_t"
+
+    @property
+    def is_laplace(self) -> bool:
+        """Whether groups come from Laplace populations."""
+        return self.population == "laplace"
 
     @property
     def z(self) -> str:
@@ -215,6 +232,13 @@ class GroupFacts:
         if self.correlated:
             return f"diag_pre_multiply(tau{self.s}, L_Omega{self.s})"
         return f"diag_matrix(tau{self.s})"
+
+    @property
+    def stated_covariance(self) -> str:
+        """The matrix that scales are in, as a person writes it."""
+        if self.correlated:
+            return f"diag(tau{self.s}) * Omega{self.s} * diag(tau{self.s})"
+        return f"diag(square(tau{self.s}))"
 
     @property
     def covariance(self) -> str:
