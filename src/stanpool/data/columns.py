@@ -55,7 +55,7 @@ def used_columns(spec: ModelSpec, data: Any, *, copy: bool = True) -> pd.DataFra
         keys.add(unquote_name(spec.outcome))
     keys |= {name for term in spec.special_terms for name in term.columns}
     for term in spec.all_groups:
-        keys |= set(() if term.membership == "matrix" else term.key)
+        keys |= set(term.labelled)
     columns = set(frame.columns)
     found = names_in(spec, columns)
     refuse_unwritable("names of columns", found)

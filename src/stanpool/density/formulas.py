@@ -22,7 +22,7 @@ import numpy as np
 from stanpool.base.arrays import Array
 from stanpool.data.design.centers import centering_matrix
 from stanpool.density.priors import log_standardized
-from stanpool.density.rows import sparse_effects
+from stanpool.density.rows import related, sparse_effects
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array  # type: ignore[import-untyped]
@@ -71,7 +71,8 @@ class Formula:
         """Return the deviations of a factor's groups, ``(J, Q)``."""
         z, tau = values[self._name("z", place)], values[self._name("tau", place)]
         chol = values.get(self._name("L_Omega", place), np.eye(len(tau)))
-        return np.asarray(z @ (tau[:, None] * chol).T)
+        v = z @ (tau[:, None] * chol).T
+        return related(self.design.factors[place].root, v)
 
     @cached_property
     def _about_means(self) -> Array:

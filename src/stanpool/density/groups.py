@@ -41,7 +41,7 @@ from stanpool.base.arrays import Array
 from stanpool.data.design.centers import centering_matrix
 from stanpool.density.parameters import coefficient_units
 from stanpool.density.priors import log_standardized
-from stanpool.density.rows import move_of
+from stanpool.density.rows import move_of, related
 
 if TYPE_CHECKING:
     from stanpool.data.design.design import FactorDesign
@@ -166,7 +166,7 @@ class Groups:
         if self.name("centeredness") not in self.data:
             nu = values.get(self.name("nu_u"))
             density = log_standardized(z, self.factor.population, nu)
-            return self._of_independent(z) @ L.T, density
+            return related(self.factor.root, z @ L.T), density
         center = self._means_at_means(population)
         for number, (other, u) in enumerate(outer):
             # Their coefficients in Stan's units, after a column of zeros.
@@ -178,27 +178,6 @@ class Groups:
             )
             center = center + known[rows][:, columns] * self.unit
         return self._partly_centered(z, tau, chol, center)
-
-    def _of_independent(self, z: Array) -> Array:
-        """Return deviations with the known covariance between groups, if there is one.
-
-        Of an ancestry they solve ``u - P u = i z``, where P has halves for parents.
-        """
-        root = self.name("root")
-        if root in self.data:
-            return np.asarray(self.data[root] @ z)
-        parents = self.data.get(self.name("parents"))
-        if parents is None:
-            return z
-        from scipy import sparse  # type: ignore[import-untyped]
-        from scipy.sparse import linalg  # type: ignore[import-untyped]
-
-        child, side = np.nonzero(parents <= len(z))
-        at = child, parents[child, side] - 1
-        halves = sparse.coo_array((np.full(len(child), 0.5), at), (len(z), len(z)))
-        left = sparse.csc_array(sparse.eye_array(len(z)) - halves)
-        own = self.data[self.name("innovation")][:, None] * z
-        return np.asarray(linalg.spsolve(left, own)).reshape(z.shape)
 
     def _log_slope_of_roots(self, values: Mapping[str, Array]) -> float:
         """Return the log of ``|d tau / d x|`` of scales that are sampled by roots."""

@@ -29,7 +29,7 @@ from stanpool.language.family import FAMILIES
 from stanpool.model.priors.in_force import PriorRow, class_of
 
 if TYPE_CHECKING:
-    from stanpool.data.design.design import ParameterDesign
+    from stanpool.data.design.design import FactorDesign, ParameterDesign
     from stanpool.model.prepared_model import PreparedModel
 
 _NAME = re.compile(r"(\w+?)(?:_(\d+))?")
@@ -230,12 +230,11 @@ def _shape(model: PreparedModel, base: str, place: int) -> tuple[int, ...]:
         raise LookupError(base)
     factor = design.factors[place]
     width = len(factor.coefficients)
-    independent = len(factor.labels) if factor.root is None else factor.root.columns
     return {
         "tau": (width,),
         "tau_root": (width,),
         "L_Omega": (width, width),
-        "z": (independent, width),
+        "z": (_independent(factor), width),
         "b": (len(factor.labels), width),
         "b_c": (len(factor.labels), width),
     }[base]
@@ -266,7 +265,12 @@ def _shape_of_formula(base: str, own: ParameterDesign, place: int) -> tuple[int,
     factor = own.factors[place]
     width = len(factor.coefficients)
     shapes = {"tau": (width,), "L_Omega": (width, width)}
-    return shapes.get(base, (len(factor.labels), width))
+    return shapes.get(base, (_independent(factor), width))
+
+
+def _independent(factor: FactorDesign) -> int:
+    """Return how many independent deviations make those of the groups."""
+    return len(factor.labels) if factor.root is None else factor.root.columns
 
 
 def _scalars(model: PreparedModel) -> set[str]:

@@ -20,6 +20,7 @@ from stanpool.data.compression.crossproducts import Crossproducts
 from stanpool.data.compression.gaussian_rows import CompressedRows
 from stanpool.data.compression.integrated_rows import MarginalRows
 from stanpool.data.design.centers import centering_matrix
+from stanpool.data.design.covariance.roots import AncestryRoot, MatrixRoot
 from stanpool.data.design.predictors.latent_factors import LatentDesign
 from stanpool.language.family import FAMILIES
 from stanpool.language.model_spec import ModelSpec
@@ -27,6 +28,7 @@ from stanpool.language.model_spec import ModelSpec
 if TYPE_CHECKING:
     from scipy.sparse import csr_array  # type: ignore[import-untyped]
 
+    from stanpool.data.design.covariance.roots import Root
     from stanpool.data.design.design import Design, FactorDesign
     from stanpool.model.prepared_model import PreparedModel
 
@@ -266,3 +268,36 @@ def _unscaled(model: PreparedModel) -> tuple[float, Array, Sequence[Array]]:
         np.concatenate([ones, scaling.population * k]),
         tuple(unit * k for unit in scaling.factors),
     )
+
+
+def related(root: Root | None, v: Array) -> Array:
+    """Return deviations of groups, shape ``(J, D)``.
+
+    Parameters
+    ----------
+    root
+        What a design has of the covariance between groups; None of independent ones.
+    v
+        Independent deviations, shape ``(R, D)``.
+    """
+    match root:
+        case None:
+            return v
+        case MatrixRoot():
+            return np.asarray(root.matrix @ v)
+        case AncestryRoot():
+            return _inherited(root, v)
+    raise LookupError(root.kind)
+
+
+def _inherited(root: AncestryRoot, v: Array) -> Array:
+    """Solve for all groups of an ancestry at once."""
+    from scipy import sparse  # type: ignore[import-untyped]
+    from scipy.sparse import linalg
+
+    child, side = np.nonzero(root.parents >= 0)
+    at = child, root.parents[child, side]
+    halves = sparse.coo_array((np.full(len(child), 0.5), at), (len(v), len(v)))
+    left = sparse.csc_array(sparse.eye_array(len(v)) - halves)
+    own = root.innovation[:, None] * v
+    return np.asarray(linalg.spsolve(left, own)).reshape(v.shape)

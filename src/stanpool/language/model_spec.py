@@ -21,8 +21,9 @@ from stanpool.base.errors import (
 )
 from stanpool.base.options import Link, Parameterization, Pooling
 from stanpool.base.other_tools import advice_on_family
-from stanpool.language.expression import parse
+from stanpool.language.expression import parse, quote_name
 from stanpool.language.family import FAMILIES, SIGMA, Family, FamilyParameter
+from stanpool.language.formulas.structures import STRUCTURES
 from stanpool.language.latent_factors import LatentFactors
 from stanpool.language.prior import Prior
 from stanpool.language.vocabulary import is_smooth
@@ -65,8 +66,9 @@ class GroupTerm:
         The name of the known covariance between the groups; empty where they are
         independent. Of a structure, that of the neighbours.
     structure
-        ``"icar"`` where neighbours determine the covariance, ``"rw1"`` where times do;
-        else empty.
+        What determines the covariance instead, by its name in ``STRUCTURES``, such as
+        ``"icar"`` or ``"rw1"``; else empty. The last column has the times of a series,
+        and others say of which series a row is.
     population
         The distribution of the groups' coefficients: one of ``POPULATIONS``.
 
@@ -100,6 +102,28 @@ class GroupTerm:
     def is_related(self) -> bool:
         """Whether there is a known covariance between the groups."""
         return bool(self.covariance or self.structure)
+
+    @property
+    def is_of_times(self) -> bool:
+        """Whether the last column has times, which are numbers."""
+        return bool(self.structure) and STRUCTURES[self.structure].is_of_times
+
+    @property
+    def labelled(self) -> tuple[str, ...]:
+        """The columns whose entries are labels, also where they are numbers."""
+        if self.membership == "matrix":
+            return ()
+        return self.key[:-1] if self.is_of_times else self.key
+
+    @property
+    def implied(self) -> tuple[str, ...]:
+        """The population's terms that a formula has without writing them.
+
+        A second-order random walk says nothing about a straight line, so that its slope
+        is a coefficient of the population.
+        """
+        is_second = self.is_of_times and STRUCTURES[self.structure].order == 2
+        return (quote_name(self.key[-1]),) if is_second else ()
 
     @property
     def of_a_row(self) -> str:

@@ -22,6 +22,8 @@ from stanpool.data.design.outcome import said_of_gaps, said_of_success
 from stanpool.engine.values.settings import SampleSettings
 from stanpool.language.family import FAMILIES
 from stanpool.language.formulas.formula import unquote_name
+from stanpool.language.formulas.structures import STRUCTURES
+from stanpool.language.model_spec import GroupTerm
 from stanpool.model.prepared_model import PreparedModel
 from stanpool.model.priors.in_force import SET_BY_USER, list_centers
 from stanpool.model.program.annotation import reduced
@@ -202,8 +204,8 @@ def _known_covariance(model: PreparedModel, factor: FactorDesign) -> str:
     """Say which groups have a known covariance, and what their scale means."""
     terms = {term.factor: term for term in model.spec.all_groups}
     term = terms[factor.factor]
-    if term.structure == "rw1":
-        return _walk(factor)
+    if term.is_of_times:
+        return _walk(factor, term)
     known = dict(model.spec.covariances)[term.covariance]
     if isinstance(known, Neighbours):
         return _neighbours(factor, known)
@@ -218,17 +220,29 @@ def _known_covariance(model: PreparedModel, factor: FactorDesign) -> str:
     )
 
 
-def _walk(factor: FactorDesign) -> str:
+def _walk(factor: FactorDesign, term: GroupTerm) -> str:
     """Say what a random walk is, and what a gradient costs."""
+    column, series, order = quote(term.key[-1]), "", ""
+    change = "change in one unit of time"
+    zero = "the mean 0 over the times with rows, so that the intercept is the level"
+    if STRUCTURES[term.structure].order == 2:
+        order, change = "second-order ", "change of the slope in one unit of time"
+        zero = (
+            "neither a level nor a straight line over the times with rows, as these "
+            f"are the population's: the coefficient of {column} is their slope"
+        )
+    if term.key[:-1]:
+        own = ":".join(term.key[:-1])
+        series = f", a walk for each level of {quote(own)} with a common tau"
+        zero += f"; levels of the series are not in it, and (1 | {own}) has them"
     empty = int((factor.sizes == 0).sum())
     assert factor.root is not None
     numbers = len(factor.labels) * factor.root.columns
     return (
-        f"random walk: {len(factor.labels)} times of {quote(factor.factor)}, of which "
-        f"{empty} have no rows and are predicted from the others; tau is the standard "
-        "deviation of the change in one unit of time, and deviations have the mean 0 "
-        "over the times with rows, so that the intercept is the level; a gradient "
-        f"takes {numbers:,} multiplications for them"
+        f"{order}random walk: {len(factor.labels)} times of {quote(factor.factor)}"
+        f"{series}, of which {empty} have no rows and are predicted from the others; "
+        f"tau is the standard deviation of the {change}, and deviations have {zero}; a "
+        f"gradient takes {numbers:,} multiplications for them"
     )
 
 

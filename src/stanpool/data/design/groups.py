@@ -37,11 +37,11 @@ def groups_of(
     Combinations of columns are numbered in the order of their levels, and labelled
     ``school:classroom``; only those that occur are groups.
     """
-    first = frame[key[0]].cat
+    first = _levels(frame[key[0]])
     labels = tuple(first.categories.tolist())
     index = first.codes.to_numpy().astype(np.int64)
     for name in key[1:]:
-        column = frame[name].cat
+        column = _levels(frame[name])
         inner = column.categories
         combined = index * len(inner) + column.codes.to_numpy()
         occurring, index = np.unique(combined, return_inverse=True)
@@ -50,6 +50,19 @@ def groups_of(
             for code in occurring.tolist()
         )
     return labels, index
+
+
+def _levels(column: pd.Series[Any]) -> Any:
+    """Return the levels of a column; those of times are their numbers."""
+    if not isinstance(column.dtype, pd.CategoricalDtype):
+        numbers = column.to_numpy(dtype=float)
+        if (numbers == np.round(numbers)).all():
+            numbers = numbers.astype(np.int64)
+        found = pd.Categorical(numbers)
+        if numbers.dtype == float:
+            found = found.rename_categories(str)
+        column = pd.Series(found, index=column.index)
+    return column.cat
 
 
 def _members_of_labels(

@@ -30,7 +30,7 @@ from stanpool.data.design.outcome import (
     standard_errors,
 )
 from stanpool.data.design.predictors.parameters import scales_of_groups
-from stanpool.data.entries import as_before, clean_column, type_of
+from stanpool.data.entries import as_before, clean_column, level_text, type_of
 from stanpool.data.matrix.model_matrix import Column, column_of, rebuild
 from stanpool.data.matrix.term_matrix import TermMatrix
 from stanpool.language.family import FAMILIES
@@ -282,7 +282,7 @@ def _new_factor(
     labels, index, weights = memberships(term, frame)
     labels, index = _among_known(fitted.factor, fitted.labels, labels, index)
     if fitted.root is not None:
-        _refuse_unrelated(term, labels[len(fitted.labels) :])
+        _refuse_unrelated(term, fitted.labels, labels[len(fitted.labels) :])
     return replace(
         fitted,
         labels=labels,
@@ -295,16 +295,20 @@ def _new_factor(
     )
 
 
-def _refuse_unrelated(term: GroupTerm, new: tuple[Any, ...]) -> None:
-    """Refuse groups of which a known covariance says nothing."""
-    if new and term.structure == "rw1":
-        raise DataError(
-            f"{quote(term.key[0])} has times that the random walk of the fit does not "
-            f"have: {quote_list(new)}. Fit with a list of all times, rw1("
-            f"{term.key[0]}, T) with covariances={{'T': times}}: those without rows "
-            "are predicted. Or pass group_terms= without "
-            f"{quote(term.factor)}."
-        )
+def _refuse_unrelated(
+    term: GroupTerm, known: tuple[Any, ...], new: tuple[Any, ...]
+) -> None:
+    """Refuse groups of which a known covariance, or another series, says nothing."""
+    if term.is_of_times:
+        series = {_series_of(label) for label in known}
+        apart = [label for label in new if _series_of(label) not in series]
+        if term.key[:-1] and apart:
+            raise DataError(
+                f"{quote(term.factor)} has a walk for each {':'.join(term.key[:-1])}, "
+                f"and none for {quote_list(apart)}. Pass group_terms= without "
+                f"{quote(term.factor)}, or fit with rows of these."
+            )
+        return
     if new:
         what = "neighbours" if term.structure else "covariance"
         raise DataError(
@@ -314,6 +318,11 @@ def _refuse_unrelated(term: GroupTerm, new: tuple[Any, ...]) -> None:
             "those that they covary with. Or pass group_terms= without "
             f"{quote(term.factor)}."
         )
+
+
+def _series_of(label: Any) -> str:
+    """Return the series of a label ``series:time``."""
+    return level_text(label).rpartition(":")[0]
 
 
 def _parameter(

@@ -17,6 +17,7 @@ from stanpool.base.errors import (
 )
 from stanpool.base.options import Groups, NewGroups
 from stanpool.data.design.design import Side
+from stanpool.inference.prediction.forecasts import forecasts
 from stanpool.inference.prediction.integrated.conditioning import condition
 from stanpool.inference.prediction.linear_predictor import LinearPredictor
 from stanpool.inference.prediction.new_rows import PARTS, new_design
@@ -108,9 +109,12 @@ def linear_predictor_with(
         needed = parameters_needed(model, PARTS, every=True)
         rows = design_of_rows(model, given, terms, needed, varying, PARTS)
         seen = replace(source, design=rows, new_groups="population")
+        seen = replace(seen, given=forecasts(seen))
         check_new_groups(seen)
         found = condition(seen)
         source = replace(found, design=design, new_groups=new_groups)
+    if groups == "fitted":
+        source = replace(source, given={**source.given, **forecasts(source)})
     check_new_groups(source)
     return source
 

@@ -16,6 +16,7 @@ from stanpool.base.errors import SpecError, quote, quote_list, suggestion
 from stanpool.language import expression
 from stanpool.language.brackets import CLOSING, OPENING, signed_terms, split, top_level
 from stanpool.language.expression import Call, Node, Number, Span, Unary, parse
+from stanpool.language.formulas.structures import STRUCTURES
 from stanpool.language.latent_factors import LatentFactors
 from stanpool.language.model_spec import (
     POPULATIONS,
@@ -28,7 +29,6 @@ from stanpool.language.vocabulary import is_smooth
 
 _QUOTED_NAME = re.compile(r"`((?:[^`]|``)+)`", re.DOTALL)
 _CALL = re.compile(r"\s*(\w+)\s*\((.*)\)\s*", re.DOTALL)
-_STRUCTURES = ("icar", "rw1")
 _OUTCOME_PARTS = {
     "trials": "trials(column)",
     "se": "se(column), se(column, sigma=True)",
@@ -77,7 +77,8 @@ def parse_formula(text: str, functions: Collection[str] = ()) -> Formula:
         they are; ``gr(species, cov=A)`` for groups with a known covariance, and
         ``gr(school, dist="student_t")`` or ``dist="laplace"`` for another population;
         ``icar(region, W)`` for regions that are like their neighbours; ``rw1(year)``
-        for a random walk in time; ``factors(user, item, rank=2)`` for latent factors;
+        and ``rw2(year)`` for random walks in time, and ``rw1(year | g)`` for one of
+        each group; ``factors(user, item, rank=2)`` for latent factors;
         ``s(x)`` and ``t2(x, z)`` for penalised smooths; ``offset(z)`` is
         added to the linear predictor as it is. Parts of
         the outcome are ``trials(n)``, ``se(s)``, ``se(s, sigma=True)``,
@@ -112,6 +113,7 @@ def parse_formula(text: str, functions: Collection[str] = ()) -> Formula:
     terms: list[str] = []
     offsets: list[str] = []
     groups: list[GroupTerm] = []
+    lines: list[str] = []
     latent: LatentFactors | None = None
     for sign, span in signed_terms(sides[1]):
         call = _CALL.fullmatch(span.text)
@@ -127,11 +129,13 @@ def parse_formula(text: str, functions: Collection[str] = ()) -> Formula:
                 raise span.error("write 'offset(-z)' to subtract z.")
             inside = span.part(call.start(2), call.end(2)).strip()
             offsets.append(_arithmetic(inside, functions))
-        elif call and call.group(1) in _STRUCTURES:
+        elif call and call.group(1) in STRUCTURES:
             if sign == "-":
                 raise span.error(f"{call.group(1)}() can only be added.")
             inside = span.part(call.start(2), call.end(2))
-            _add(groups, _read_structure(span, inside, call.group(1)), span)
+            term = _read_structure(span, inside, call.group(1))
+            _add(groups, term, span)
+            lines += term.implied
         elif call and call.group(1) == "factors":
             if sign == "-" or latent is not None:
                 raise span.error("factors() can only be added, and only once.")
@@ -144,7 +148,7 @@ def parse_formula(text: str, functions: Collection[str] = ()) -> Formula:
         parsed,
         latent=latent,
         intercept=intercept,
-        terms=tuple(terms),
+        terms=(*terms, *(x for x in dict.fromkeys(lines) if x not in terms)),
         groups=tuple(groups),
         offsets=tuple(offsets),
     )
@@ -458,24 +462,38 @@ def _read_groups(whole: Span, inside: Span) -> dict[str, Any]:
 def _read_structure(whole: Span, inside: Span, structure: str) -> GroupTerm:
     """Read ``region, W``: groups, and the name of their neighbours or their times."""
     pieces = [piece.strip() for piece in split(inside, ",")]
-    if structure == "rw1":
-        if len(pieces) > 2 or (pieces[1:] and not pieces[1].text.isidentifier()):
-            raise whole.error(
-                "rw1() takes a column, as in rw1(year), and the name of a list of "
-                "times if some have no rows, as in rw1(year, T) with "
-                "covariances={'T': times}."
-            )
-    elif len(pieces) != 2 or not pieces[1].text.isidentifier():
-        raise whole.error(
-            f"{structure}() takes a column and the name of its neighbours, as in "
-            f"{structure}(region, W) with covariances={{'W': W}}."
-        )
-    column = _column(pieces[0], pieces[0])
+    is_of_times = STRUCTURES[structure].is_of_times
+    if len(pieces) > 2 or (pieces[1:] and not pieces[1].text.isidentifier()):
+        raise whole.error(_usage(structure))
+    if not is_of_times and len(pieces) != 2:
+        raise whole.error(_usage(structure))
+    sides = [each.strip() for each in split(pieces[0], "|")]
+    if len(sides) > 1 + is_of_times:
+        raise whole.error(_usage(structure))
+    column = _column(sides[0], sides[0])
+    series = [
+        _column(each.strip(), each) for side in sides[1:] for each in split(side, ":")
+    ]
     return GroupTerm(
-        f"{structure}_{column}",
-        columns=(column,),
+        "_".join((structure, column, *series)),
+        columns=(*series, column),
         covariance=pieces[1].text if pieces[1:] else "",
         structure=structure,
+    )
+
+
+def _usage(structure: str) -> str:
+    """Say what a structure takes."""
+    if STRUCTURES[structure].is_of_times:
+        return (
+            f"{structure}() takes a column of times, as in {structure}(year), or "
+            f"{structure}(year | g) for a series of each group, and the name of a list "
+            f"of times if some have no rows, as in {structure}(year, T) with "
+            "covariances={'T': times}."
+        )
+    return (
+        f"{structure}() takes a column and the name of its neighbours, as in "
+        f"{structure}(region, W) with covariances={{'W': W}}."
     )
 
 

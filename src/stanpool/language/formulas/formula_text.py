@@ -128,9 +128,10 @@ def _predictor(spec: ModelSpec | ParameterFormula) -> str:
     terms = _sum(spec.intercept, spec.terms)
     for group in spec.groups:
         if group.structure:
-            column = quote_name(group.key[0])
+            *series, column = map(quote_name, group.key)
+            of_each = f" | {':'.join(series)}" if series else ""
             known = f", {group.covariance}" if group.covariance else ""
-            terms += f" + {group.structure}({column}{known})"
+            terms += f" + {group.structure}({column}{of_each}{known})"
             continue
         bar = "|" if group.correlated else "||"
         inside = _sum(group.intercept, group.terms)

@@ -22,6 +22,7 @@ from stanpool.data.design.design import FactorDesign, ParameterDesign
 from stanpool.language.expression import Call as CallNode
 from stanpool.language.expression import Chain, Name, Node, parse, precedence
 from stanpool.language.family import FAMILIES
+from stanpool.language.formulas.structures import STRUCTURES
 from stanpool.model.description.description import Description, Plate, Statement
 from stanpool.model.description.notation import (
     Bracketed,
@@ -400,8 +401,10 @@ def _remark_on(symbols: Symbols, factor: FactorDesign) -> str:
     if term is None or not term.is_related:
         return ""
     what = "known covariance {} between groups"
-    if term.structure == "rw1":
-        what = "covariance of a random walk"
+    if term.is_of_times:
+        order = "second-order " * (STRUCTURES[term.structure].order == 2)
+        of_each = f" for each {':'.join(term.key[:-1])}" if term.key[:-1] else ""
+        what = f"covariance of a {order}random walk{of_each}"
     elif term.structure:
         what = "covariance of an intrinsic CAR on the neighbours {}"
     return f"with the {what.format(term.covariance)}"

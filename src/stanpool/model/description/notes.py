@@ -58,7 +58,9 @@ def notes_on(symbols: Symbols, summed: Sequence[str]) -> Iterator[Math]:
 def _note_on_groups(symbols: Symbols, factor: FactorDesign) -> Iterator[Math]:
     """Say which group a row belongs to, or which groups with which weights."""
     if factor.weights is None:
-        covarying = {x.factor: x.key[0] for x in symbols.spec.groups if x.is_related}
+        covarying = {
+            x.factor: ":".join(x.key) for x in symbols.spec.groups if x.is_related
+        }
         own = covarying.get(factor.factor, factor.factor)
         yield _group_of_row(symbols, factor.factor, own)
         return

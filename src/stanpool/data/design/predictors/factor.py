@@ -13,12 +13,13 @@ from stanpool.data.design.covariance.known import Known, KnownCovariance
 from stanpool.data.design.covariance.labels import check_levels
 from stanpool.data.design.covariance.neighbours import Neighbours
 from stanpool.data.design.covariance.roots import Root
-from stanpool.data.design.covariance.times import Times
+from stanpool.data.design.covariance.times import Series, Times
 from stanpool.data.design.design import FactorDesign, read_only
 from stanpool.data.design.groups import memberships
 from stanpool.data.design.rank import SurrogateRows, identified_columns
 from stanpool.data.matrix.model_matrix import term_matrix
 from stanpool.data.matrix.term_matrix import TermMatrix
+from stanpool.language.formulas.structures import STRUCTURES
 from stanpool.language.model_spec import GroupTerm, ModelSpec
 
 _MOST_CORRELATED = 500  # coefficients of a group: 124,750 correlations
@@ -90,7 +91,7 @@ def _root(
     """Return the labels of a term's groups, and a root of their covariance."""
     name, column = term.covariance, term.key[0]
     known: dict[str, Known] = dict(spec.covariances)
-    if term.structure == "rw1":
+    if term.is_of_times:
         return _walk(term, known, levels)
     if name not in known:
         said, needs = f"gr({column}, cov={name})", "whose rows and columns are labelled"
@@ -124,23 +125,29 @@ def _root(
 def _walk(
     term: GroupTerm, known: dict[str, Known], levels: Sequence[Any]
 ) -> tuple[tuple[Any, ...], Root]:
-    """Return the same of a random walk along the times of a column."""
-    name, column = term.covariance, term.key[0]
-    times = Times.of_levels(f"times of {quote(column)}", levels)
+    """Return the same of random walks along the times of a column."""
+    name, column = term.covariance, term.key[-1]
+    several, order = len(term.key) > 1, STRUCTURES[term.structure].order
+    seen = np.ones(len(levels), dtype=bool)
+    series = Series.of_labels(column, levels, seen, several=several)
     if name:
         found = known.get(name)
         if not isinstance(found, Times):
             raise SpecError(
-                f"the formula has rw1({column}, {name}), and covariances has no times "
-                f"{quote(name)}; pass covariances={{{name!r}: times}}, a list of all "
-                "times, with and without rows."
+                f"the formula has {term.structure}({column}, {name}), and covariances "
+                f"has no times {quote(name)}; pass covariances={{{name!r}: times}}, a "
+                "list of all times, with and without rows."
             )
-        times = found.spelled_as(levels)
-        observed = check_levels(column, levels, times.labels, "list of times")
-    else:
-        observed = list(times.labels)
-    walk = KnownCovariance(times.labels, times.walk_covariance(observed))
-    return walk.root(column, levels)
+        series = series.with_times(column, found)
+    if order == 2:
+        series.check_steps(column)
+    root = series.walk(order)
+    if not root.columns:
+        raise DataError(
+            f"{term.structure}({column}) needs {order + 1} different times or more in "
+            f"a series, and {quote(column)} has fewer. Leave it out."
+        )
+    return series.labels, root
 
 
 def _refuse_many(term: GroupTerm, coefficients: int, groups: int) -> None:
