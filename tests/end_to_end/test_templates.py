@@ -108,6 +108,8 @@ def parts_of(model: sp.Model) -> set[str]:
         found |= {"group_means"}
     if structure.smooths:
         found |= {"smooths"}
+    if structure.decoupled:
+        found |= {"decoupled"}
     if structure.residual:
         found |= {"residual_scale"}
     return found | IN_ALL

@@ -171,6 +171,9 @@ MARGINAL = (
     ("y ~ 0 + x1 + u + (1 || g) + (1 | g:h)", {}),
     # As many as 5000 times 14.
     ("y | weights(heavy) ~ x1 + u + (1 + x2 | g)", {}),
+    # Predictors that are alike.
+    ("y ~ x1 + near + (1 + x1 | g) + (1 | mm(h, g_2))", {}),
+    ("y | weights(heavy) ~ 0 + x1 + near + (1 + x2 | g)", {}),
 )
 
 # Rows are turned into fewer.
@@ -518,6 +521,7 @@ def _small_data() -> pd.DataFrame:
     amount = rng.lognormal(0.5, 0.8, rows)
     return frame.assign(
         heavy=5000.0,
+        near=frame["x1"] + 0.3 * frame["x3"],
         amount=amount,
         spent=np.where(amount < 1.0, 0.0, amount),
         share=rng.beta(2.0, 3.0, rows),

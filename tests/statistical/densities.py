@@ -422,6 +422,8 @@ def _sample_population_apart(model: sp.Model, found: dict[str, Any]) -> None:
     found["z_theta"] = np.linalg.inv(root) @ (theta - told["theta_pilot"])
     for number in range(len(model.design.factors)):
         end = f"_{number + 1}" if number else ""
+        if f"z_slopes{end}" not in told:
+            continue
         slopes, z = told[f"z_slopes{end}"], found[f"z{end}"]
         for q in range(z.shape[1]):  # a column after the other
             own = slopes[q * len(z) : (q + 1) * len(z)]

@@ -34,7 +34,7 @@ from stanpool.language.model_spec import ModelSpec
 from stanpool.model.priors.in_force import PriorTable
 from stanpool.model.program.structure import Structure, structure_of
 from stanpool.model.program.units import Scaling
-from stanpool.model.terms.decoupling import pays_to_decouple
+from stanpool.model.terms.decoupling import are_alike, pays_to_decouple
 
 Rows = AggregatedRows | CompressedRows | Crossproducts | MarginalRows
 
@@ -181,6 +181,13 @@ def _gaussian_rows(
     return rows
 
 
+def _is_decoupled(design: Design, rows: Rows | None) -> bool:
+    """Whether the population's coefficients are to be sampled apart."""
+    if isinstance(rows, Crossproducts):
+        return pays_to_decouple(design, rows)
+    return are_alike(design, rows if isinstance(rows, MarginalRows) else None)
+
+
 def structure_with(
     spec: ModelSpec,
     design: Design,
@@ -201,9 +208,7 @@ def structure_with(
         integrated=rows.integrated if isinstance(rows, MarginalRows) else (),
         compressed=isinstance(rows, CompressedRows),
         crossproducts=isinstance(rows, Crossproducts),
-        decoupled=kept.decoupled
-        if kept
-        else isinstance(rows, Crossproducts) and pays_to_decouple(design, rows),
+        decoupled=kept.decoupled if kept else _is_decoupled(design, rows),
         many_rows=kept.standardized
         if kept
         else isinstance(rows, MarginalRows) and rows.are_many,

@@ -71,7 +71,11 @@ from stanpool.model.program.render import render
 from stanpool.model.program.stan_data import elsewhere_of, stan_data
 from stanpool.model.program.structure import Structure
 from stanpool.model.program.units import Scaling, scaling_of
-from stanpool.model.terms.decoupling import Decoupling, decoupling_of
+from stanpool.model.terms.decoupling import (
+    Decoupling,
+    apart_from_each_other,
+    decoupling_of,
+)
 from stanpool.model.terms.of_design import check_names
 
 if TYPE_CHECKING:
@@ -345,13 +349,16 @@ marginal, 100 rows, 85 groups)
 
     @cached_property
     def decoupling(self) -> Decoupling | None:
-        """How the population's coefficients are sampled apart from the groups'."""
-        if not (self.structure.decoupled and isinstance(self.rows, Crossproducts)):
+        """How the population's coefficients are sampled apart, if so."""
+        if not self.structure.decoupled:
             return None
         design, centering = self.scaling.design(self.design), self.centering
-        priors = self.scaling.priors(self.priors)
         first = int(design.intercept)
-        _, precision = normal_priors(priors, first + design.X.shape[1], first)
+        size = first + design.X.shape[1]
+        if not isinstance(self.rows, Crossproducts):
+            return apart_from_each_other(self.pilot, size)
+        priors = self.scaling.priors(self.priors)
+        _, precision = normal_priors(priors, size, first)
         elsewhere = elsewhere_of(design, self.structure, centering)
         return decoupling_of(
             design,

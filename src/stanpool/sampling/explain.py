@@ -281,7 +281,13 @@ def _rows(model: PreparedModel) -> Iterator[str]:
             f"rows: {model.design.rows} are {reduced(model.design, model.rows)}; the "
             "likelihood is the same"
         )
-    if model.structure.decoupled:
+    if model.structure.decoupled and not model.structure.has_slopes_of_z:
+        yield (
+            "population: its predictors are correlated, and its coefficients are "
+            "sampled by combinations that are not, by the pilot estimate of their "
+            "covariance matrix; the model is the same"
+        )
+    elif model.structure.decoupled:
         yield (
             "population: its coefficients are standardized, and those of crossed "
             "groups are sampled as deviations from their regression on these, at the "

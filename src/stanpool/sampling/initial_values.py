@@ -210,7 +210,8 @@ def pilot_metric(model: PreparedModel) -> Array | None:
     if model.structure.standardized:
         data = model.stan_data()
         name = "beta_free" if model.structure.smooths else "beta"
-        known[name] = known[name] / np.square(data["beta_multiplier"])
+        if "beta_multiplier" in data:
+            known[name] = known[name] / np.square(data["beta_multiplier"])
         known["log_sigma"] = known["sigma"] / np.square(data["log_sigma_multiplier"])
     names = declared_names(model.program.source)
     known |= _estimated(model, known, names)

@@ -197,7 +197,8 @@ def default_warmup(
     """
     is_plain = inits is None and not prior_only
     is_plain &= not METRIC & (sample_options or {}).keys()
-    has_few = model.parameterization == "marginal" or model.structure.decoupled
+    is_marginal = model.parameterization == "marginal"
+    has_few = is_marginal or model.structure.has_slopes_of_z
     is_short = has_few or _are_informative(model)
     if not is_plain or not is_short or pilot_metric(model) is None:
         return _WARMUP

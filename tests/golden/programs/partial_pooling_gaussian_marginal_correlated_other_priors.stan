@@ -102,7 +102,6 @@ transformed parameters {
   real alpha = alpha_c - dot_product(x_bar, beta); // intercept at X = 0
 }
 model {
-  // deviations of groups from their means
   tau[at_tau_cauchy] ~ cauchy(prior_tau_cauchy_location,
                               prior_tau_cauchy_scale);
   tau[at_tau_sqrt_inv_gamma] ~ sqrt_inv_gamma(prior_tau_sqrt_inv_gamma_shape,

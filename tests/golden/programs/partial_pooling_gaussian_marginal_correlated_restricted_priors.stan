@@ -111,7 +111,6 @@ transformed parameters {
   real alpha = alpha_c - dot_product(x_bar, beta); // intercept at X = 0
 }
 model {
-  // deviations of groups from their means
   alpha_c ~ normal(prior_Intercept_location, prior_Intercept_scale);
   beta[at_beta_normal] ~ normal(prior_beta_normal_location,
                                 prior_beta_normal_scale);

@@ -109,7 +109,6 @@ transformed parameters {
   vector<lower=0>[Q] tau = tau_unit .* scale_from_root(tau_root);
 }
 model {
-  // deviations of groups from their means
   alpha_c ~ normal(prior_Intercept_location, prior_Intercept_scale);
   beta_free ~ normal(prior_beta_location, prior_beta_scale);
   tau_s ~ exponential(prior_tau_s_rate);

@@ -139,7 +139,6 @@ transformed parameters {
   vector<lower=0>[Q_2] tau_2 = tau_unit_2 .* scale_from_root(tau_root_2);
 }
 model {
-  // deviations of groups from their means
   beta ~ normal(prior_beta_location, prior_beta_scale);
   tau ~ exponential(prior_tau_rate);
   tau_2 ~ exponential(prior_tau_2_rate);

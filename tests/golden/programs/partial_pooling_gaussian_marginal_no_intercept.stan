@@ -73,7 +73,6 @@ parameters {
   real<lower=0> sigma; // residual scale
 }
 model {
-  // deviations of groups from their means
   beta ~ normal(prior_beta_location, prior_beta_scale);
   tau ~ lognormal(prior_tau_location, prior_tau_scale);
   sigma ~ exponential(prior_sigma_rate);

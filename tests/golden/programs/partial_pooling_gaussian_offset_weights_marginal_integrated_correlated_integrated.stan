@@ -149,7 +149,6 @@ transformed parameters {
   vector<lower=0>[Q_2] tau_2 = tau_unit_2 .* scale_from_root(tau_root_2);
 }
 model {
-  // deviations of groups from their means
   alpha_c ~ normal(prior_Intercept_location, prior_Intercept_scale);
   beta ~ normal(prior_beta_location, prior_beta_scale);
   tau ~ exponential(prior_tau_rate);

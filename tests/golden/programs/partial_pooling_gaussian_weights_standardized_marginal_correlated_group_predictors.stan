@@ -103,7 +103,6 @@ transformed parameters {
   real<lower=0> sigma = exp(log_sigma); // residual scale
 }
 model {
-  // deviations of groups from their means
   alpha_c ~ normal(prior_Intercept_location, prior_Intercept_scale);
   beta ~ normal(prior_beta_location, prior_beta_scale);
   tau ~ exponential(prior_tau_rate);

@@ -69,7 +69,9 @@ def stan_data(
     data = _data_of_rows(design, rows)
     if structure.standardized:
         assert isinstance(rows, MarginalRows)
-        data |= _pilot_data(design, rows, prior_only=prior_only)
+        pilot = _pilot_data(design, rows, prior_only=prior_only)
+        left = ("beta_offset", "beta_multiplier") if structure.decoupled else ()
+        data |= {name: pilot[name] for name in pilot if name not in left}
     program = program_data(design, structure, rows, centering, decoupling, smooths)
     if decoupling is not None:
         data |= decoupling.data()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from stanpool.base.options import Parameterization
 from stanpool.data.design.centers import uncentering_matrix
@@ -121,7 +121,8 @@ class Structure:
     crossproducts
         Whether crossproducts of the columns take the place of the rows.
     decoupled
-        Whether the population's coefficients are sampled apart from the groups'.
+        Whether the population's coefficients are sampled apart from each other, and
+        from crossed groups', by ``z_theta``.
     standardized
         Whether coefficients and the residual scale are declared with offsets and
         multipliers from estimates and their standard errors.
@@ -250,6 +251,11 @@ class Structure:
         )
 
     @property
+    def has_slopes_of_z(self) -> bool:
+        """Whether groups' coefficients are sampled apart from the population's."""
+        return self.decoupled and self.crossproducts
+
+    @property
     def chooses_center(self) -> bool:
         """Whether factors may be centered at a mean that belongs to another."""
         several = len(self.factors) > 1
@@ -261,11 +267,11 @@ class Structure:
 
         The intercept, or the cutpoints, are then not sampled themselves, so that they
         cannot be declared between bounds. For categories nothing is gained by it. Where
-        the population is decoupled, groups and intercept form no ridge.
+        groups are sampled apart from the population, they form no ridge with it.
         """
         if self.parameterization != "adaptive" or self.is_categorical:
             return ()
-        if self.decoupled or not (self.has_cutpoints or self.chooses_center):
+        if self.has_slopes_of_z or not (self.has_cutpoints or self.chooses_center):
             return ()
         name = "cutpoint" if self.has_cutpoints else "Intercept"
         if self.restricts(name):
@@ -374,16 +380,18 @@ def structure_of(
     bounded = {row.parameter_class for row in priors if row.prior.is_bounded}
     bounded -= {name for name in bounded if _ends_with_its_class(name, uses[name])}
     restricted = bounded | {name for name in uses if "constant" in uses[name]}
+    is_adaptive = parameterization == "adaptive"
     decoupled = (
         decoupled
-        and parameterization == "adaptive"
+        and (is_adaptive or parameterization == "marginal")
+        and not FAMILIES[spec.family].is_categorical
         and not (any(within) or design.smooths)
-        and all(factor.has_forms for factor in design.factors)
+        and (not crossproducts or all(factor.has_forms for factor in design.factors))
         and not restricted & {"Intercept", "beta"}
     )
     pooled = "pooled" if spec.pooling == "partial" else "free"
     order = {number: place for place, number in enumerate(integrated, 1)}
-    return Structure(
+    structure = Structure(
         pooling=spec.pooling,
         family=spec.family,
         link=spec.link_name,
@@ -425,6 +433,9 @@ def structure_of(
         priors=ordered,
         bounded=tuple(name for name, _ in ordered if name in bounded),
     )
+    # The intercept is either part of theta, or made of what is off the ridges.
+    is_off_ridges = structure.intercept and bool(structure.on_ridge)
+    return replace(structure, decoupled=decoupled and not is_off_ridges)
 
 
 def _structure_of_parameter(own: ParameterDesign) -> ParameterStructure:

@@ -1,4 +1,4 @@
-r"""Sampling the population's coefficients apart from those of crossed groups.
+r"""Sampling coefficients of the population apart from each other and from groups.
 
 Given all scales, the posterior of a gaussian model's coefficients is normal. With
 precisions :math:`A` of the population's coefficients :math:`\theta`, :math:`D` of the
@@ -13,6 +13,10 @@ where z are the groups' coefficients in the adaptive form and B is their regress
 the pilot estimate of the scales, and the former have standard deviations of 1. Centers
 of groups do this alone where groups are not crossed with each other or with predictors;
 otherwise chains would move slowly along what the data do not tell apart [1]_.
+
+Where groups are integrated out, :math:`L L'` is the covariance of :math:`\theta` that the
+pilot estimate has. It takes the correlations away that many predictors, or few similar
+ones, have, as a QR decomposition of a model matrix does where there are no groups.
 
 References
 ----------
@@ -30,6 +34,7 @@ import numpy as np
 
 from stanpool.base.arrays import Array
 from stanpool.data.compression.crossproducts import Crossproducts
+from stanpool.data.compression.integrated_rows import MarginalRows
 from stanpool.data.design.design import Design
 from stanpool.model.pilot.centering import Centering
 from stanpool.model.pilot.estimate import PilotEstimate
@@ -41,6 +46,8 @@ if TYPE_CHECKING:
 
 _CLOSE = 1e-6  # relative size of what is left of the equations of a regression
 _MOST_STEPS = 500
+_ENOUGH_ROWS = 10_000
+_ALIKE = 8.0  # largest over smallest variance of combinations of predictors
 _WORK = 2  # multiplications of the regressions, for each of the crossproducts'
 
 
@@ -55,7 +62,7 @@ class Decoupling:
         shapes ``(P,)`` and ``(P, P)``.
     slopes
         What ``z_theta`` adds to z of each factor, one column of z after the other:
-        shape ``(J * Q, P)``.
+        shape ``(J * Q, P)``. Empty where groups are integrated out.
     """
 
     location: Array
@@ -87,6 +94,61 @@ def pays_to_decouple(design: Design, rows: Crossproducts) -> bool:
     own = design.X.shape[1] + int(design.intercept)
     groups = sum(len(each.labels) * len(each.varying) for each in design.factors)
     return bool(0 < own * groups <= _WORK * rows.kept)
+
+
+def are_alike(design: Design, rows: MarginalRows | None) -> bool:
+    """Whether predictors are so correlated that their coefficients hold chains back.
+
+    A trajectory takes about as many steps as the square root of the condition number
+    of the correlation matrix of what is sampled.
+
+    Parameters
+    ----------
+    design
+        The data; of many rows some are looked at.
+    rows
+        What all rows are reduced to, if they are.
+    """
+    first, size = int(design.intercept), design.X.shape[1]
+    if size < 2:
+        return False
+    if rows is None:
+        X = design.X[:: 1 + len(design.X) // _ENOUGH_ROWS]
+        X = X - X.mean(axis=0) if first else X
+        products = X.T @ X
+    else:
+        own = slice(0, first + size)
+        each = [rows.rows.X.reshape(-1, rows.rows.X.shape[-1]), rows.rows.rest]
+        columns = np.concatenate([part[:, own] for part in each])
+        products = columns.T @ columns
+        if first:
+            of_intercept = products[0, 1:]
+            products = products[1:, 1:] - (
+                np.outer(of_intercept, of_intercept) / products[0, 0]
+            )
+    sd = np.sqrt(np.diagonal(products))
+    if not np.all(sd > 0):
+        return False
+    values = np.linalg.eigvalsh(products / np.outer(sd, sd))
+    return bool(values[-1] > _ALIKE * values[0])
+
+
+def apart_from_each_other(
+    pilot: PilotEstimate | None, coefficients: int
+) -> Decoupling:
+    """Return how the population's coefficients are sampled where there are no groups.
+
+    Parameters
+    ----------
+    pilot
+        The pilot estimate; without one, the coefficients are sampled as they are.
+    coefficients
+        The number of the coefficients, P, with the intercept.
+    """
+    if pilot is None:
+        return Decoupling(np.zeros(coefficients), np.eye(coefficients), ())
+    root = np.linalg.cholesky(pilot.theta_covariance)
+    return Decoupling(pilot.theta, root, ())
 
 
 def decoupling_of(

@@ -508,7 +508,7 @@ class GroupTerm:
         if ridge := self.ridge(program):
             z, shift = ridge.taken_out_of(z)
             known = self._moved(known, float(shift.sum()))
-        if program.decoupling is not None:
+        if program.decoupling is not None and program.decoupling.slopes:
             z_theta = known.values["z_theta"]
             z = z - program.decoupling.added_to_z(self.number, z_theta, z.shape)
         return known.plus({f"z{self.suffix}": z}, {self.number: mean + u})

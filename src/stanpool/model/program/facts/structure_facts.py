@@ -54,6 +54,7 @@ def facts_of(structure: Structure) -> dict[str, Any]:
         compressed=structure.compressed,
         crossproducts=structure.crossproducts,
         decoupled=structure.decoupled,
+        has_slopes_of_z=structure.has_slopes_of_z,
         has_rows=not (structure.compressed or structure.crossproducts),
         standardized=structure.standardized,
         parameterization=structure.parameterization,
@@ -161,7 +162,8 @@ def _group_facts(
         or bool(sampled)
         or structure.residual == "pooled"
         or structure.standardized
-        or any(block.fixed for block in blocks.values()),
+        or any(block.fixed for block in blocks.values())
+        or structure.decoupled,
         has_generated_quantities=any(factor.is_reported for factor in factors)
         or any(own.factors for own in structure.parameters)
         or structure.has_cutpoints
@@ -200,7 +202,7 @@ def _group_term(
         else "",
         outer=tuple(suffix_of(place + 1) for place in factor.within),
         on_ridge=number - 1 in structure.on_ridge,
-        decoupled=structure.decoupled,
+        decoupled=structure.has_slopes_of_z,
         has_intercept=structure.intercept,
         width=f"Q_all{s}" if categories else f"Q{s}",
         size=f"Q{s} * (C - 1)" if categories else f"Q{s}",
