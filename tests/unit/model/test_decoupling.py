@@ -1,4 +1,4 @@
-"""The population's coefficients are sampled apart from those of crossed groups."""
+"""The population's coefficients are sampled apart from each other and from groups."""
 
 from __future__ import annotations
 
@@ -77,3 +77,72 @@ def test_bounded_priors_and_nested_groups_are_sampled_as_they_are() -> None:
         assert other.structure.crossproducts
         assert not other.structure.decoupled
     assert model.take(range(200)).program == model.program
+
+
+def alike(rows: int = 600, seed: int = 3) -> pd.DataFrame:
+    """Return three predictors of which two are almost equal."""
+    rng = np.random.default_rng(seed)
+    x, z = rng.normal(size=(2, rows))
+    near = x + 0.2 * rng.normal(size=rows)
+    g = rng.integers(0, 20, rows)
+    eta = 1 + 0.5 * x - 0.3 * near + 0.2 * z + 0.5 * rng.normal(size=20)[g]
+    data = pd.DataFrame({"x": x, "near": near, "z": z, "g": g})
+    data["count"] = rng.poisson(np.exp(eta))
+    return data.assign(y=eta + rng.normal(size=rows))
+
+
+@pytest.mark.parametrize(
+    ("outcome", "family"), [("y", "gaussian"), ("count", "poisson")]
+)
+def test_predictors_that_are_alike_are_sampled_apart(outcome: str, family: str) -> None:
+    """Near the best point, second differences in z_theta are those of a unit normal."""
+    data = alike()
+    model = sp.Model(f"{outcome} ~ x + near + z + (1 | g)", data, family=family)
+    assert model.structure.decoupled
+    assert "predictors are correlated" in model.explain()
+    told = model.stan_data()
+    covariance = told["theta_root"] @ told["theta_root"].T
+    sd = np.sqrt(np.diagonal(covariance))
+    assert (covariance / np.outer(sd, sd))[1, 2] < -0.9
+    density = LogPosterior(model)
+    at: dict[str, Any] = {
+        each.name: np.zeros(each.shape) for each in density.parameters
+    }
+    pilot = model.pilot
+    assert pilot is not None
+    if "sigma" in at:
+        at["sigma"] = pilot.parameters["sigma"]
+    at |= {name: pilot.factors[0].tau for name in at if name.startswith("tau")}
+    here = density.unconstrain(at)
+    start = 0
+    for each in density.parameters:
+        if each.name == "z_theta":
+            break
+        start += each.count
+    # Not the intercept: what is said of it depends on where z of the groups is.
+    unit = np.eye(density.size)[start + 1 : start + 4]
+
+    def second(i: int, j: int) -> float:
+        corners = (here + a * unit[i] + b * unit[j] for a in (1, -1) for b in (1, -1))
+        one, two, three, four = map(density, corners)
+        return (one - two - three + four) / 4
+
+    found = -np.array([[second(i, j) for j in range(3)] for i in range(3)])
+    if family == "gaussian":  # what rows say is the same everywhere
+        np.testing.assert_allclose(np.diagonal(found), 1.0, atol=0.05)
+    sd = np.sqrt(np.diagonal(found))
+    np.testing.assert_allclose(found / np.outer(sd, sd), np.eye(3), atol=0.1)
+
+
+def test_predictors_that_differ_are_sampled_as_they_are() -> None:
+    data = alike()
+    for formula in ("y ~ x + z + (1 | g)", "y ~ near + (1 | g)"):
+        model = sp.Model(formula, data)
+        assert model.parameterization == "marginal"
+        assert not model.structure.decoupled
+    # Of several factors one may form a ridge with the intercept.
+    several = data.assign(h=data.index % 7)
+    formula = "count ~ x + near + (1 | g) + (1 | h)"
+    model = sp.Model(formula, several, family="poisson")
+    assert model.structure.on_ridge
+    assert not model.structure.decoupled

@@ -14,9 +14,10 @@ the pilot estimate of the scales, and the former have standard deviations of 1. 
 of groups do this alone where groups are not crossed with each other or with predictors;
 otherwise chains would move slowly along what the data do not tell apart [1]_.
 
-Where groups are integrated out, :math:`L L'` is the covariance of :math:`\theta` that the
-pilot estimate has. It takes the correlations away that many predictors, or few similar
-ones, have, as a QR decomposition of a model matrix does where there are no groups.
+Where groups are not crossed, or are integrated out, :math:`L L'` is the covariance of
+:math:`\theta` that the pilot estimate has. It takes the correlations away that many
+predictors, or few similar ones, have, as a QR decomposition of a model matrix does
+where there are no groups.
 
 References
 ----------
@@ -133,9 +134,7 @@ def are_alike(design: Design, rows: MarginalRows | None) -> bool:
     return bool(values[-1] > _ALIKE * values[0])
 
 
-def apart_from_each_other(
-    pilot: PilotEstimate | None, coefficients: int
-) -> Decoupling:
+def apart_from_each_other(pilot: PilotEstimate | None, coefficients: int) -> Decoupling:
     """Return how the population's coefficients are sampled where there are no groups.
 
     Parameters
@@ -148,7 +147,7 @@ def apart_from_each_other(
     if pilot is None:
         return Decoupling(np.zeros(coefficients), np.eye(coefficients), ())
     root = np.linalg.cholesky(pilot.theta_covariance)
-    return Decoupling(pilot.theta, root, ())
+    return Decoupling(pilot.theta, root.astype(np.float64), ())
 
 
 def decoupling_of(
