@@ -115,7 +115,8 @@ def are_alike(design: Design, rows: MarginalRows | None) -> bool:
         return False
     if rows is None:
         X = design.X[:: 1 + len(design.X) // _ENOUGH_ROWS]
-        X = X - X.mean(axis=0) if first else X
+        has_level = design.intercept or design.categories
+        X = X - X.mean(axis=0) if has_level else X
         products = X.T @ X
     else:
         own = slice(0, first + size)
