@@ -347,6 +347,8 @@ def within_priors(model: sp.Model, data: pd.DataFrame, at: Point) -> Point:
         into = beta if own is None else own.beta.copy()
         for place, label in enumerate(design.free):
             into[place] = _within(model, f"beta{end}[{label}]", into[place])
+        # Of complete pooling, a design has no factors where the point may have some.
+        every = zip(design.factors, (own or at).factors, strict=False)
         factors = [
             replace(
                 varying,
@@ -358,7 +360,7 @@ def within_priors(model: sp.Model, data: pd.DataFrame, at: Point) -> Point:
                     ]
                 ),
             )
-            for factor, varying in zip(design.factors, (own or at).factors, strict=True)
+            for factor, varying in every
         ]
         means = _means_of(data, design.coefficients) @ into
         intercept = (own or at).intercept + means

@@ -185,7 +185,7 @@ def _is_decoupled(design: Design, rows: Rows | None) -> bool:
     """Whether the population's coefficients are to be sampled apart."""
     if isinstance(rows, Crossproducts):
         return pays_to_decouple(design, rows)
-    return are_alike(design, rows if isinstance(rows, MarginalRows) else None)
+    return are_alike(design, rows)
 
 
 def structure_with(

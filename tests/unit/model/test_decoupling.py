@@ -134,6 +134,19 @@ def test_predictors_that_are_alike_are_sampled_apart(outcome: str, family: str) 
     np.testing.assert_allclose(found / np.outer(sd, sd), np.eye(3), atol=0.1)
 
 
+@pytest.mark.parametrize("outcome", ["y", "count"])
+def test_predictors_of_rows_read_in_chunks_are_compared(outcome: str) -> None:
+    """By what the rows are reduced to, since none of them are kept."""
+    data = alike().round({"x": 1, "near": 1, "z": 0})
+    for predictors, is_apart in (("x + near + z", True), ("x + z", False)):
+        model = sp.Model(
+            f"{outcome} ~ {predictors} + (1 | g)",
+            iter([data[:100], data[100:]]),
+            family="gaussian" if outcome == "y" else "poisson",
+        )
+        assert model.structure.decoupled == is_apart
+
+
 def test_predictors_that_differ_are_sampled_as_they_are() -> None:
     data = alike()
     for formula in ("y ~ x + z + (1 | g)", "y ~ near + (1 | g)"):

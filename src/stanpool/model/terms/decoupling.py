@@ -34,7 +34,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stanpool.base.arrays import Array
+from stanpool.data.compression.cells import AggregatedRows
 from stanpool.data.compression.crossproducts import Crossproducts
+from stanpool.data.compression.gaussian_rows import CompressedRows
 from stanpool.data.compression.integrated_rows import MarginalRows
 from stanpool.data.design.design import Design
 from stanpool.model.pilot.centering import Centering
@@ -44,6 +46,9 @@ from stanpool.model.program.structure import Structure, suffix_of
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array  # type: ignore[import-untyped]
+
+# What all rows may be reduced to, where groups are not crossed.
+Rows = AggregatedRows | CompressedRows | MarginalRows
 
 _CLOSE = 1e-6  # relative size of what is left of the equations of a regression
 _MOST_STEPS = 500
@@ -97,7 +102,7 @@ def pays_to_decouple(design: Design, rows: Crossproducts) -> bool:
     return bool(0 < own * groups <= _WORK * rows.kept)
 
 
-def are_alike(design: Design, rows: MarginalRows | None) -> bool:
+def are_alike(design: Design, rows: Rows | None) -> bool:
     """Whether predictors are so correlated that their coefficients hold chains back.
 
     A trajectory takes about as many steps as the square root of the condition number
@@ -108,31 +113,40 @@ def are_alike(design: Design, rows: MarginalRows | None) -> bool:
     design
         The data; of many rows some are looked at.
     rows
-        What all rows are reduced to, if they are.
+        What all rows are reduced to, if they are; the rows of data read in chunks are
+        kept nowhere else.
     """
-    first, size = int(design.intercept), design.X.shape[1]
-    if size < 2:
+    if design.X.shape[1] < 2:
         return False
-    if rows is None:
-        X = design.X[:: 1 + len(design.X) // _ENOUGH_ROWS]
-        has_level = design.intercept or design.categories
-        X = X - X.mean(axis=0) if has_level else X
-        products = X.T @ X
-    else:
-        own = slice(0, first + size)
-        each = [rows.rows.X.reshape(-1, rows.rows.X.shape[-1]), rows.rows.rest]
-        columns = np.concatenate([part[:, own] for part in each])
-        products = columns.T @ columns
-        if first:
-            of_intercept = products[0, 1:]
-            products = products[1:, 1:] - (
-                np.outer(of_intercept, of_intercept) / products[0, 0]
-            )
+    products = _products_about_means(design, rows)
     sd = np.sqrt(np.diagonal(products))
     if not np.all(sd > 0):
         return False
     values = np.linalg.eigvalsh(products / np.outer(sd, sd))
     return bool(values[-1] > _ALIKE * values[0])
+
+
+def _products_about_means(design: Design, rows: Rows | None) -> Array:
+    """Return the crossproducts of predictors about their means, shape ``(P, P)``."""
+    if rows is None or isinstance(rows, AggregatedRows):
+        X = design.X if rows is None else rows.design.X
+        X = X[:: 1 + len(X) // _ENOUGH_ROWS]
+        has_level = design.intercept or design.categories
+        X = X - X.mean(axis=0) if has_level else X
+        return np.asarray(X.T @ X)
+    first = int(design.intercept)
+    if isinstance(rows, CompressedRows):
+        columns = rows.X
+    else:
+        every = (rows.rows.X.reshape(-1, rows.rows.X.shape[-1]), rows.rows.rest)
+        own = slice(0, first + design.X.shape[1])
+        columns = np.concatenate([part[:, own] for part in every])
+    products = columns.T @ columns
+    if first:
+        of_intercept = products[0, 1:]
+        taken = np.outer(of_intercept, of_intercept) / products[0, 0]
+        products = products[1:, 1:] - taken
+    return np.asarray(products)
 
 
 def apart_from_each_other(pilot: PilotEstimate | None, coefficients: int) -> Decoupling:
