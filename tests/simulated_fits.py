@@ -204,7 +204,8 @@ def fit_of_points(
         "cutpoint": stacked([each.cutpoint for each in points]),
         "tau_s": stacked([each.tau_s for each in points]),
     }
-    for name in ("sigma", "tau_sigma", *densities.OWN_PARAMETERS):
+    scales = ("beta_local", "beta_global", "beta_slab")
+    for name in ("sigma", "tau_sigma", *scales, *densities.OWN_PARAMETERS):
         variables[name] = stacked([getattr(each, name) for each in points])
     latent = [each.latent for each in points if each.latent is not None]
     if latent:

@@ -214,6 +214,7 @@ def distributions() -> str:
         "bounded": "between two bounds",
         "correlation": "correlation matrices",
         "simplex": "probabilities of categories",
+        "shrinkage": "all coefficients of the population together",
         "point": "a single number: the parameter is not estimated",
     }
     return table(

@@ -109,6 +109,13 @@ RESTRICTED = (
         {"priors": {"loading_scale": "constant(0.8)"}},
     ),
 )
+# All coefficients together, most of them near 0.
+HORSESHOE = (
+    ("y ~ x1 + x2 + x3", {"compress": False}),
+    ("count ~ x1 + x2 + (1 + x2 | g)", {"family": "poisson"}),
+    ("y ~ x1 + x2 + (1 | g)", {"parameterization": "marginal"}),
+    ("y ~ x1 + x2 + (1 | g)", {"pooling": "none"}),
+)
 MIXED_COEFFICIENTS = {
     "b_g[Intercept]": "normal(0, 3)",
     "b_g[x1]": "student_t(5, 0, 1)",
@@ -636,6 +643,9 @@ def _with_mixed_priors() -> dict[str, sp.Model]:
     found = {f"{model.program.name}_mixed_priors": model for model in mixed}
     restricted = [sp.Model(each, data, **options) for each, options in RESTRICTED]
     found |= {f"{model.program.name}_restricted_priors": model for model in restricted}
+    shrunk = {"priors": {"beta": "horseshoe(0.3, 4, 2)"}}
+    sparse = [sp.Model(each, data, **options, **shrunk) for each, options in HORSESHOE]
+    found |= {f"{model.program.name}_horseshoe_priors": model for model in sparse}
     return found | _with_other_priors()
 
 

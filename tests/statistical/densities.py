@@ -105,6 +105,9 @@ class Point:
     latent: Latent | None = None
     tau_s: np.ndarray = field(default_factory=lambda: np.zeros(0))
     formulas: dict[str, Formula] = field(default_factory=dict)
+    beta_local: np.ndarray = field(default_factory=lambda: np.ones(1))
+    beta_global: float = 1.0
+    beta_slab: float = 1.0
 
     @property
     def first(self) -> Varying:
@@ -142,6 +145,9 @@ def random_point(model: sp.Model, rng: np.random.Generator) -> Point:
         cutpoint=np.sort(rng.normal(size=max(len(design.categories) - 1, 1))),
         latent=_random_latent(model, rng),
         tau_s=rng.lognormal(size=len(design.smooths)),
+        beta_local=rng.lognormal(size=len(design.coefficients)),
+        beta_global=rng.lognormal(),
+        beta_slab=rng.lognormal(),
         formulas={
             own.parameter: Formula(
                 0.3 * rng.normal(),
@@ -205,6 +211,8 @@ def log_density(model: sp.Model, data: pd.DataFrame, at: Point) -> float:
     for own in model.design.predictors:
         if own.smooths:
             total += _log_of_smooths(model, own, _of_predictor(at, own))
+    if model.structure.shrinks:
+        total += _log_horseshoe(model, at)
     if model.parameterization == "marginal":
         total += _log_marginal_likelihood(model, data, at)
     else:
@@ -232,6 +240,24 @@ def log_density(model: sp.Model, data: pd.DataFrame, at: Point) -> float:
         if model.design.residual is not None:
             total += _log_density_of_residual_scales(at)
     return float(total)
+
+
+def horseshoe_sd(model: sp.Model, at: Point) -> np.ndarray:
+    """Return the deviations of coefficients: (2.8) of Piironen and Vehtari (2017)."""
+    rows = [row.prior for row in model.priors if row.prior.distribution == "horseshoe"]
+    tau, c = np.array([row.arguments for row in rows])[:, [0, 2]].T
+    tau, c2 = tau * at.beta_global, c**2 * at.beta_slab
+    local2 = c2 * at.beta_local**2 / (c2 + tau**2 * at.beta_local**2)
+    return np.asarray(tau * np.sqrt(local2))
+
+
+def _log_horseshoe(model: sp.Model, at: Point) -> float:
+    """Log density of coefficients and their scales, of coefficients as z of Stan."""
+    sd = horseshoe_sd(model, at)
+    (df,) = {row.prior.arguments[1] for row in model.priors if "beta[" in row.parameter}
+    total = stats.norm(0, sd).logpdf(at.beta).sum() + np.log(sd).sum()
+    total += stats.halfcauchy().logpdf([*at.beta_local, at.beta_global]).sum()
+    return float(total + stats.invgamma(df / 2, scale=df / 2).logpdf(at.beta_slab))
 
 
 def covariance_between_groups(model: sp.Model, number: int) -> np.ndarray:
@@ -332,6 +358,10 @@ def stan_parameters(model: sp.Model, data: pd.DataFrame, at: Point) -> dict[str,
             found["alpha_bar"] = found["alpha_c"] + moved
     if model.structure.decoupled:
         _sample_population_apart(model, found)
+    if model.structure.shrinks:
+        scales = ("beta_local", "beta_global", "beta_slab")
+        found |= {name: getattr(at, name) for name in scales}
+        found["beta_z"] = at.beta / horseshoe_sd(model, at)
     told = model.stan_data()
     for name in re.findall(r"at_(\w+)_estimated;", model.program.source):
         found[f"{name}_estimated"] = found[name][told[f"at_{name}_estimated"] - 1]
@@ -1225,6 +1255,7 @@ def _frozen(prior: sp.Prior) -> Any:
         "uniform": lambda lower, upper: stats.uniform(lower, upper - lower),
         "beta": lambda a, b: stats.beta(a, b),
         "flat": lambda: stats.uniform(-1e9, 2e9),
+        "horseshoe": lambda tau, df, c: stats.uniform(-1e9, 2e9),  # its own density
         "constant": lambda value: stats.uniform(value - 0.5, 1.0),
         "lkj": lambda shape: None,
         "dirichlet": lambda concentration: None,

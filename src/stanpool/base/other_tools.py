@@ -207,9 +207,8 @@ _DISTRIBUTIONS: Mapping[str, tuple[str, ...]] = {
     "lognormal(location, scale)": ("lognorm", "lnorm"),
     "flat()": ("halfflat", "improper", "null", "none"),
     "uniform(lower, upper)": ("unif",),
-    "student_t(4, 0, 1)": (
-        *("laplace", "doubleexponential", "horseshoe", "hs", "r2d2", "lasso"),
-    ),
+    "student_t(4, 0, 1)": (*("laplace", "doubleexponential", "r2d2", "lasso"),),
+    "horseshoe(global_scale, slab_df, slab_scale)": ("hs", "hsplus"),
     "exponential(1) on tau and lkj(2) on Omega": ("decov", "wishart", "invwishart"),
 }
 

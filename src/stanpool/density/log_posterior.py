@@ -151,6 +151,8 @@ class LogPosterior:
             log_density_of_smooths(each, values, self.data)
             for each in self.model.design.predictors
         ]
+        if "beta_z" in values:
+            found.append(_log_horseshoe(values, self._horseshoe[0, 1]))
         if "scores" in values:
             found.append(_log_latent(values["scores"], values["z_loadings"]))
         if not self.prior_only:
@@ -166,6 +168,9 @@ class LogPosterior:
             each.name: np.asarray(declared[each.name] * each.unit)
             for each in self.parameters
         }
+        if "beta_z" in values:
+            own_scales = _horseshoe_scales(values, self._horseshoe)
+            values["beta"] = values["beta_z"] * own_scales
         for name, constants in self._constants.items():
             estimated = values.get(f"{name}{ESTIMATED}")
             values[name] = constants.with_estimated(estimated)
@@ -206,6 +211,12 @@ class LogPosterior:
         return Population(at_means, at_means - beta @ x_bar, sampled, beta)
 
     @cached_property
+    def _horseshoe(self) -> Array:
+        """Global scales, degrees of freedom and slab scales, shape ``(K, 3)``."""
+        rows = priors_of(self.model, "beta", 0)
+        return np.array([row.prior.arguments for row in rows])
+
+    @cached_property
     def _priors(self) -> dict[str, Callable[[Array], float]]:
         """The log densities of parameters under their priors, by name."""
         names = {name.removesuffix(ESTIMATED) for name in self.names}
@@ -222,6 +233,32 @@ class LogPosterior:
                 base = of_formula[0] if of_formula else base
                 found[name] = prior_of(base, rows, self.model.spec.link_name)
         return found
+
+
+def _horseshoe_scales(values: Mapping[str, Array], prior: Array) -> Array:
+    """Return the standard deviations of coefficients with a horseshoe prior [1]_.
+
+    That of a normal whose precision is the sum of those of two: one with the product
+    of the global scales and the local one, and the slab's.
+
+    References
+    ----------
+    .. [1] Piironen and Vehtari (2017). Sparsity information and regularization in the
+       horseshoe and other shrinkage priors. Electronic Journal of Statistics 11(2),
+       5018-5051, equations (2.8) and (2.9).
+    """
+    wide = values["beta_global"] * prior[:, 0] * values["beta_local"]
+    precision = wide**-2.0 + 1.0 / (values["beta_slab"] * prior[:, 2] ** 2.0)
+    return np.asarray(precision**-0.5)
+
+
+def _log_horseshoe(values: Mapping[str, Array], df: float) -> float:
+    """Return the log density of what a horseshoe prior is made of."""
+    slab = values["beta_slab"]
+    cauchy = np.log1p(np.square([*values["beta_local"], values["beta_global"]]))
+    of_slab = -(0.5 * df + 1.0) * np.log(slab) - 0.5 * df / slab
+    squares = np.square(values["beta_z"]).sum()
+    return float(-0.5 * squares - cauchy.sum() + of_slab)
 
 
 def _log_latent(scores: Array, loadings: Array) -> float:

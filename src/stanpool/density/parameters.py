@@ -212,6 +212,8 @@ def _shape(model: PreparedModel, base: str, place: int) -> tuple[int, ...]:
         return ()
     if of_smooths := _shape_of_smooths(design.mean, base):
         return of_smooths
+    if base in ("beta_z", "beta_local"):
+        return (len(design.coefficients),)
     if base in ("alpha_c", "beta"):
         return rows if base == "alpha_c" else (len(design.coefficients), *rows)
     if base in ("cutpoint_c", "cutpoint_bar"):
@@ -276,6 +278,7 @@ def _independent(factor: FactorDesign) -> int:
 def _scalars(model: PreparedModel) -> set[str]:
     """Name the parameters that are single numbers."""
     alone = {"alpha_bar", "sigma", "log_sigma", "tau_sigma", "loading_scale", "nu_u"}
+    alone |= {"beta_global", "beta_slab"}
     return alone | {each.name for each in FAMILIES[model.spec.family].auxiliary}
 
 
@@ -329,6 +332,8 @@ def _transform(
     own = base.removesuffix("_free")
     if base == "log_sigma" or (own == "beta" and model.structure.standardized):
         return Shifted(data[f"{own}_offset"], data[f"{own}_multiplier"])
+    if base in ("beta_local", "beta_global", "beta_slab"):
+        return Between(0.0)
     if base == "tau_root" or not (rows := priors_of(model, base, place)):
         return Between()
     if found and found[0] == "alpha_c" and not rows[0].prior.is_bounded:

@@ -24,8 +24,9 @@ class Distribution:
         As users write them.
     support
         ``"real"``, ``"positive"``, ``"bounded"`` on both sides, ``"correlation"``,
-        ``"simplex"``, the probabilities of an ordinal outcome's categories, or
-        ``"point"``, a single number.
+        ``"simplex"``, the probabilities of an ordinal outcome's categories,
+        ``"point"``, a single number, or ``"shrinkage"``, all coefficients of the
+        population together.
     half_of
         The distribution about 0 that a half form is the positive half of.
     """
@@ -65,6 +66,9 @@ DISTRIBUTIONS: Mapping[str, Distribution] = {
         Distribution("beta", ("a", "b"), "bounded"),
         Distribution("flat", (), "real"),
         Distribution("constant", ("value",), "point"),
+        Distribution(
+            "horseshoe", ("global_scale", "slab_df", "slab_scale"), "shrinkage"
+        ),
         Distribution("lkj", ("shape",), "correlation"),
         Distribution("dirichlet", ("concentration",), "simplex"),
     )
@@ -94,7 +98,8 @@ class Prior:
         ``sqrt_inv_gamma(shape, scale)``, whose square is ``inv_gamma``;
         ``dirichlet(concentration)``, on cutpoints: of the probabilities of an ordinal
         outcome's categories at the predictors' means; ``flat()``, which is improper;
-        ``constant(value)``, which fixes a parameter at a number.
+        ``constant(value)``, which fixes a parameter at a number; and
+        ``horseshoe(global_scale, slab_df, slab_scale)``, on all coefficients together.
         On a positive parameter the first three are their half forms.
     arguments
         The numbers.
@@ -283,6 +288,8 @@ class Prior:
         scaled = {
             "location": lambda value: value * factor,
             "scale": lambda value: value * factor,
+            "global_scale": lambda value: value * factor,
+            "slab_scale": lambda value: value * factor,
             "lower": lambda value: value * factor,
             "upper": lambda value: value * factor,
             "rate": lambda value: value / factor,

@@ -27,11 +27,12 @@ from stanpool.density.parameters import ESTIMATED, constants_of, declared_names
 from stanpool.families.functions import LINKS
 from stanpool.language.family import FAMILIES
 from stanpool.model.pilot.centering import Centering
+from stanpool.model.priors.distributions import horseshoe_sd
 from stanpool.model.priors.in_force import class_of
 from stanpool.model.program.stan_data import program_data
 from stanpool.model.program.structure import suffix_of
 from stanpool.model.terms.of_design import PredictorTerms, predictors_of
-from stanpool.model.terms.population import PopulationDraws
+from stanpool.model.terms.population import SHARED_SCALES, PopulationDraws
 from stanpool.model.terms.term import InitialValues, Noise, ProgramData
 from stanpool.posterior.coefficients import coefficients
 from stanpool.posterior.recenter import center_fit
@@ -48,6 +49,7 @@ _WIDER = 2.0  # standard deviations, relative to those of the posterior
 _SPREAD = 0.1
 _LEAST_LEFT = 0.1  # of the intercept's variance, without that along ridges
 _INSIDE = 0.02  # distance from bounds, relative to the distance between them
+_LEAST_LOCAL = 0.1  # of scales of single coefficients
 _STREAM = 0x7374617274  # no random numbers are shared with the chains
 
 
@@ -76,6 +78,7 @@ def points_around_pilot(
     rngs = map(np.random.default_rng, ([_STREAM, seed, n] for n in range(chains)))
     points = (_around(model, model.pilot, predictors, start, rng) for rng in rngs)
     points = (point | _estimated(model, point, names) for point in points)
+    points = (point | _of_horseshoe(model, point) for point in points)
     return [{name: point[name] for name in names if name in point} for point in points]
 
 
@@ -102,6 +105,26 @@ def _estimated(
     return found
 
 
+def _of_horseshoe(model: PreparedModel, point: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what coefficients with a horseshoe prior are made of, if they have one.
+
+    Local scales that are not known are as large as the coefficients.
+    """
+    if not model.structure.shrinks:
+        return {}
+    rows = [
+        x for x in model.scaling.priors(model.priors) if x.parameter_class == "beta"
+    ]
+    scales = np.array([row.prior.arguments for row in rows])
+    beta = np.asarray(point["beta"])
+    shared, slab = (point.get(name, 1.0) for name in SHARED_SCALES)
+    size = np.abs(beta) / (shared * scales[:, 0])
+    local = point.get("beta_local", np.maximum(size, _LEAST_LOCAL))
+    sd = horseshoe_sd(local, shared, slab, scales[:, 0], scales[:, 2])
+    found = dict(zip(SHARED_SCALES, (shared, slab), strict=True))
+    return {**found, "beta_local": local, "beta_z": beta / sd}
+
+
 def _around(
     model: PreparedModel,
     pilot: PilotEstimate,
@@ -122,6 +145,8 @@ def _around(
     for term in terms:
         known = term.initial_around(pilot, known, noise)
     point = _inside_bounds(model, dict(known.values))
+    if model.structure.shrinks:
+        point |= {name: math.exp(_SPREAD * float(noise(()))) for name in SHARED_SCALES}
     if "sigma" in point:
         point["log_sigma"] = float(np.log(point["sigma"]))
     return point
@@ -215,6 +240,11 @@ def pilot_metric(model: PreparedModel) -> Array | None:
         known["log_sigma"] = known["sigma"] / np.square(data["log_sigma_multiplier"])
     names = declared_names(model.program.source)
     known |= _estimated(model, known, names)
+    if model.structure.shrinks:
+        known |= {
+            name: np.ones_like(known["beta"]) for name in ("beta_z", "beta_local")
+        }
+        known |= {name: np.ones(()) for name in SHARED_SCALES}
     if not known.keys() >= set(names):
         return None
     return np.concatenate([np.ravel(known[name], order="F") for name in names])
@@ -310,6 +340,7 @@ def starting_values(fit: FitResult) -> list[dict[str, Any]] | None:
             point[f"tau_root{end}"] = root_of_scale(point[f"tau{end}"], unit)
     names = declared_names(fit.program.source)
     points = [point | _estimated(model, point, names) for point in points]
+    points = [point | _of_horseshoe(model, point) for point in points]
     return [{name: point[name] for name in names} for point in points]
 
 
@@ -323,6 +354,9 @@ def _point(
         if own.name in draw
     }
     known = known.plus(numbers)
+    if model.structure.shrinks:
+        known = known.plus({name: draw[name].item() for name in SHARED_SCALES})
+        known = known.plus({"beta_local": draw["beta_local"].to_numpy().ravel()})
     for predictor in predictors_of(model.design, model.structure):
         drawn = coefficients(model, draw, predictor.design.parameter)
         at_zero = drawn.population

@@ -237,7 +237,7 @@ class TestDistributions:
         [
             each
             for each in DISTRIBUTIONS
-            if each not in ("flat", "constant", "beta", "lkj", "dirichlet")
+            if each not in ("flat", "constant", "beta", "lkj", "dirichlet", "horseshoe")
         ],
     )
     def test_each_distribution_is_cut_off_where_its_parameter_is(

@@ -70,6 +70,7 @@ class TestPrior:
     def test_every_distribution_has_a_support_and_arguments(self) -> None:
         supports = {each.support for each in DISTRIBUTIONS.values()}
         kinds = {"real", "positive", "bounded", "correlation", "simplex", "point"}
+        kinds |= {"shrinkage"}
         assert supports == kinds
         assert [name for name, each in DISTRIBUTIONS.items() if not each.arguments] == [
             "flat"

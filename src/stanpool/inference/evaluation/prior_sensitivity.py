@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 SENSITIVE = 0.05
 
+_WITHOUT_DENSITY = ("flat", "uniform", "constant", "horseshoe")
+
 
 def prior_sensitivity(fit: FitResult) -> pd.DataFrame:
     """Measure how sensitive each population parameter is to the priors and the data.
@@ -98,7 +100,8 @@ def prior_sensitivity(fit: FitResult) -> pd.DataFrame:
 def log_prior(fit: FitResult) -> Array:
     """Return the log density of the priors at each draw.
 
-    The constants of flat, uniform, correlation and half priors are left out.
+    The constants of flat, uniform, correlation and half priors are left out, and so
+    is a horseshoe, whose power has another shape.
 
     Parameters
     ----------
@@ -130,7 +133,7 @@ def log_prior(fit: FitResult) -> Array:
             continue
         for k, row in enumerate(rows):
             prior = row.prior.canonical
-            if prior.distribution not in ("flat", "uniform", "constant"):
+            if prior.distribution not in _WITHOUT_DENSITY:
                 density = distribution_of(row).log_density(values[:, k])
                 total = total + density.sum(axis=1)
     shape = posterior.sizes["chain"], posterior.sizes["draw"]

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -120,11 +120,28 @@ class PriorDraws:
         """Draw the members of a class for each group, ``(draw, groups, member)``."""
         if (name, groups) not in self.drawn:
             size = self.draws, groups
+            if any(row.prior.support == "shrinkage" for row in self.rows(name)):
+                self._draw_horseshoe(name)
+                return self.drawn[name, groups]
             columns = [draw_from_prior(x, size, self.rng) for x in self.rows(name)]
             self.drawn[name, groups] = (
                 np.stack(columns, -1) if columns else np.empty((*size, 0))
             )
         return self.drawn[name, groups]
+
+    def _draw_horseshoe(self, name: str) -> None:
+        """Draw coefficients with a horseshoe prior, and what they share."""
+        rng, rows = self.rng, self.rows(name)
+        scales = np.array([row.prior.arguments for row in rows])
+        each = (self.draws, 1, len(rows))
+        local = np.abs(rng.standard_cauchy(each))
+        shared = np.abs(rng.standard_cauchy((self.draws, 1, 1)))
+        half = 0.5 * scales[0, 1]
+        slab = half / rng.gamma(half, size=(self.draws, 1, 1))
+        sd = horseshoe_sd(local, shared, slab, scales[:, 0], scales[:, 2])
+        self.drawn[name, 1] = sd * rng.standard_normal(each)
+        self.drawn["beta_local", 1] = local
+        self.drawn["beta_global", 1], self.drawn["beta_slab", 1] = shared, slab
 
     def correlations(self, name: str, size: int) -> Array:
         """Draw Cholesky factors of LKJ correlation matrices, ``(draw, D, D)``.
@@ -144,6 +161,30 @@ class PriorDraws:
             cholesky[:, k, :k] = np.sqrt(squared)[:, None] * direction
             cholesky[:, k, k] = np.sqrt(1.0 - squared)
         return cholesky
+
+
+def horseshoe_sd(
+    local: Any, shared: Any, slab: Any, global_scale: Array, slab_scale: Array
+) -> Array:
+    """Return the standard deviations of coefficients with a horseshoe prior.
+
+    Parameters
+    ----------
+    local, shared, slab
+        The scale of each coefficient, that of all, and what bounds their variances.
+    global_scale, slab_scale
+        The scales of the prior, of each coefficient.
+
+    Examples
+    --------
+    >>> one = np.ones(1)
+    >>> horseshoe_sd(1e-3, 1.0, 1.0, one, 5.0 * one).round(6), horseshoe_sd(
+    ...     1e9, 1.0, 1.0, one, 5.0 * one).round(6)
+    (array([0.001]), array([5.]))
+    """
+    shrunk = np.square(shared * global_scale * local)
+    widest = slab * np.square(slab_scale)
+    return np.asarray(np.sqrt(shrunk * widest / (shrunk + widest)))
 
 
 def draw_from_prior(

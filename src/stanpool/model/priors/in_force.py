@@ -193,6 +193,7 @@ def resolve_priors(
         unused = [name for name in given if name not in used]
         _say_unused(spec, unused, rows, used, {str(each) for each in columns})
     _refuse_half_simplex(rows)
+    _refuse_half_shrinkage(rows, design)
     if strict:
         _warn_of_flat(rows, design)
     return PriorTable(tuple(rows))
@@ -383,6 +384,20 @@ def _refuse_half_simplex(rows: list[PriorRow]) -> None:
         )
 
 
+def _refuse_half_shrinkage(rows: list[PriorRow], design: Design) -> None:
+    """Refuse a horseshoe on some coefficients only, or beside smooths."""
+    priors = [row.prior for row in rows if row.parameter_class == "beta"]
+    shrunk = [prior for prior in priors if prior.support == "shrinkage"]
+    if shrunk and (len(shrunk) < len(priors) or design.smooths):
+        raise SpecError(
+            f"priors: {shrunk[0]} is on all coefficients of the population together, "
+            f"without smooths; write priors={{'beta': {str(shrunk[0])!r}}} and no "
+            "other on coefficients."
+        )
+    if len({prior.arguments[1] for prior in shrunk}) > 1:
+        raise SpecError("priors: all coefficients of a horseshoe have one slab_df.")
+
+
 def _warn_of_flat(rows: list[PriorRow], design: Design) -> None:
     """Say loudly that a prior is improper."""
     flat = [row for row in rows if row.prior.distribution == "flat"]
@@ -420,6 +435,8 @@ def _check_support(
         "unit": ("bounded", "point"),
         "correlation": ("correlation",),
     }[known.support]
+    if known.name == "beta" and not spec.is_categorical:
+        fitting = (*fitting, "shrinkage")
     if known.name == "cutpoint":
         fitting = ("real", "simplex")
     is_vector_of_categories = spec.is_categorical and (
@@ -449,6 +466,7 @@ def _check_support(
             "correlation": "correlation matrices",
             "simplex": "vectors of probabilities",
             "point": "single numbers",
+            "shrinkage": "all coefficients of the population together",
         }
         raise SpecError(
             f"priors[{quote(name)}] = {quote(str(prior))}: {prior.distribution} "

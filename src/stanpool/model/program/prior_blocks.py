@@ -30,6 +30,7 @@ class _Use:
     arguments: tuple[_Argument, ...]
     count: str | None = None
     at: str | None = None
+    is_joint: bool = False
 
     @property
     def index(self) -> str:
@@ -59,6 +60,16 @@ class PriorBlock:
     bounds: str = ""
     bounds_type: str | None = None
     fixed: bool = False
+
+    @property
+    def is_joint(self) -> bool:
+        """Whether members are made of what is sampled in their place."""
+        return any(use.is_joint for use in self.uses)
+
+    @property
+    def is_composed(self) -> bool:
+        """Whether the parameter is put together in the transformed parameters."""
+        return self.fixed or self.is_joint
 
     def declared(self, size: str | None = None) -> str:
         """Write the type and the name of the vector that is declared."""
@@ -148,6 +159,7 @@ def prior_block(
                 arguments,
                 count=f"n_{stem}" if split else None,
                 at=f"at_{stem}" if split else None,
+                is_joint=known.support == "shrinkage",
             )
         )
     fixed = structure.fixes(name)

@@ -169,6 +169,8 @@ def _functions(structure: Structure) -> list[str]:
     used = {each for _, distributions in structure.priors for each in distributions}
     if "sqrt_inv_gamma" in used:
         needed.append("sqrt_inv_gamma")
+    if "horseshoe" in used:
+        needed.append("horseshoe")
     if "dirichlet" in used:
         needed.append(f"induced_dirichlet_{structure.link}")
     if structure.is_categorical and structure.factors:

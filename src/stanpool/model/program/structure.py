@@ -164,6 +164,11 @@ class Structure:
         return any(name in self.bounded or self.fixes(name) for name in names)
 
     @property
+    def shrinks(self) -> bool:
+        """Whether the population's coefficients have a horseshoe prior."""
+        return "horseshoe" in dict(self.priors).get("beta", ())
+
+    @property
     def is_categorical(self) -> bool:
         """Whether each category but one has a linear predictor of its own."""
         return FAMILIES[self.family].is_categorical
@@ -379,7 +384,9 @@ def structure_of(
     )
     bounded = {row.parameter_class for row in priors if row.prior.is_bounded}
     bounded -= {name for name in bounded if _ends_with_its_class(name, uses[name])}
-    restricted = bounded | {name for name in uses if "constant" in uses[name]}
+    restricted = bounded | {
+        name for name in uses if {"constant", "horseshoe"}.intersection(uses[name])
+    }
     is_adaptive = parameterization == "adaptive"
     decoupled = (
         decoupled

@@ -86,6 +86,7 @@ def predictor_of(
         own,
         categories=design.categories[1:] if is_categorical else (),
         cutpoints=cutpoint_labels(design) if has_cutpoints else (),
+        shrinks=is_mean and structure.shrinks,
     )
     pooled = structure.pooling == "partial"
     groups = tuple(

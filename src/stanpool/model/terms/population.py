@@ -29,6 +29,9 @@ from stanpool.model.terms.term import (
 )
 from stanpool.model.terms.unseen import UnseenGroups
 
+SHARED_SCALES = ("beta_global", "beta_slab")
+"""What all coefficients with a horseshoe prior share, in Stan and in the posterior."""
+
 _MOST_TRIES = 100
 _BATCH = 1000
 _SPREAD = 0.1  # of initial values of parameters, on the scales of their links
@@ -72,11 +75,14 @@ class PopulationTerm:
         The categories that have linear predictors of their own; else empty.
     cutpoints
         The labels of cutpoints, which are in the place of an intercept; else empty.
+    shrinks
+        Whether the coefficients have a horseshoe prior.
     """
 
     design: ParameterDesign
     categories: tuple[Any, ...] = ()
     cutpoints: tuple[str, ...] = ()
+    shrinks: bool = False
 
     @property
     def predictors(self) -> int:
@@ -119,6 +125,9 @@ class PopulationTerm:
                 beta = np.swapaxes(beta, 2, 3)
             variables[f"beta{end}"] = ((*categories, f"coefficient{end}"), beta)
             coords[f"coefficient{end}"] = labels_of(free)
+        if self.shrinks:
+            variables["beta_local"] = (("coefficient",), stan("beta_local"))
+            variables |= {name: ((), stan(name)) for name in SHARED_SCALES}
         if self.design.smooths:
             variables[f"tau_s{end}"] = ((f"smooth{end}",), stan(f"tau_s{end}"))
             coords[f"smooth{end}"] = labels_of([x.name for x in self.design.smooths])
@@ -212,12 +221,24 @@ class PopulationTerm:
         found = {f"beta{self.suffix}": np.swapaxes(population.beta, 1, 2)}
         if own.intercept:
             found[f"alpha{self.suffix}"] = population.alpha
+        if self.shrinks:
+            scales = {"beta_local": prior.drawn.get(("beta_local", 1))}
+            scales |= {name: prior.drawn.get((name, 1)) for name in SHARED_SCALES}
+            found |= {
+                # Where coefficients are given, nothing is drawn.
+                name: np.ones((prior.draws, 1, 1)) if x is None else x
+                for name, x in scales.items()
+            }
+            local = np.broadcast_to(found["beta_local"], population.beta.shape)
+            found["beta_local"] = np.swapaxes(local, 1, 2)
         if own.smooths:
             found[f"tau_s{self.suffix}"] = np.swapaxes(
                 prior.members(f"tau_s{self.suffix}"), 1, 2
             )
         if not self.categories:
             found = {name: values[..., 0] for name, values in found.items()}
+        for name in SHARED_SCALES if self.shrinks else ():
+            found[name] = found[name][..., 0]
         if self.cutpoints:
             found["cutpoint"] = _draw_cutpoints(prior, own.link)
             found["cutpoint"] += population.beta @ own.x_bar

@@ -136,6 +136,7 @@ def _formula(
             cutpoints=False,
             decoupled=False,
             standardized=False,
+            shrinks=False,
             samples_alpha_bar=False,
             samples_alpha_c=own.intercept and not known["Intercept"].fixed,
             has_intercept_per_category=False,

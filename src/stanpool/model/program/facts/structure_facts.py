@@ -60,8 +60,8 @@ def facts_of(structure: Structure) -> dict[str, Any]:
         parameterization=structure.parameterization,
         bounds={name: block.bounds for name, block in blocks.items()},
         fixed={name: block.fixed for name, block in blocks.items()},
-        any_fixed=any(block.fixed for block in blocks.values()),
-        makes_coefficients=any(block.fixed for block in blocks.values())
+        any_fixed=any(block.is_composed for block in blocks.values()),
+        makes_coefficients=any(block.is_composed for block in blocks.values())
         or structure.smooths
         or any(own.smooths for own in structure.parameters),
         declared={
@@ -91,6 +91,7 @@ def _population_facts(structure: Structure) -> dict[str, Any]:
         values = zero_alpha_beta(intercept, "")
     return dict(
         intercept=intercept,
+        shrinks=structure.shrinks,
         samples_alpha_bar=intercept and bool(structure.on_ridge),
         samples_alpha_c=intercept and not structure.fixes("Intercept"),
         has_intercept_per_category=intercept and categories,
@@ -162,7 +163,7 @@ def _group_facts(
         or bool(sampled)
         or structure.residual == "pooled"
         or structure.standardized
-        or any(block.fixed for block in blocks.values())
+        or any(block.is_composed for block in blocks.values())
         or structure.decoupled,
         has_generated_quantities=any(factor.is_reported for factor in factors)
         or any(own.factors for own in structure.parameters)
