@@ -105,6 +105,13 @@ MOMENTS = {
         "the same, where the logarithm of positive amounts is normal",
     ),
     "ordinal": ("", "", "ordered categories, such as answers from 1 to 5"),
+    "sratio": (
+        "",
+        "",
+        "ordered categories that are reached one after another, such as degrees, or "
+        "the years until something happens",
+    ),
+    "acat": ("", "", "ordered categories, of which neighbours are compared"),
     "categorical": ("", "", "categories without an order"),
 }
 _KINDS = {
@@ -168,7 +175,12 @@ def family_details() -> str:
 
 def _family(family: Family) -> str:
     mean, variance, purpose = MOMENTS[family.name]
-    rows = [("distribution", f"`{family.written}`"), ("outcome", _outcome(family))]
+    distribution = (
+        f"P({family.event}) = inverse_link(cutpoint[c] - eta)"
+        if family.has_cutpoints
+        else family.written
+    )
+    rows = [("distribution", f"`{distribution}`"), ("outcome", _outcome(family))]
     if mean:
         rows += [("mean", f"`{mean}`"), ("variance", f"`{variance}`")]
     rows.append(("links", _code(*family.links)))
@@ -199,8 +211,8 @@ def _outcome(family: Family) -> str:
 def _default(own: FamilyParameter) -> str:
     if own == SIGMA:
         return "exponential, its mean the standard deviation of the outcome (rstanarm)"
-    if own == CUTPOINT:
-        return "the categories have equal probabilities on average (dirichlet)"
+    if own.name == CUTPOINT.name:
+        return "student_t with 3 degrees of freedom, its scale that of the link (brms)"
     unit = " times the mean outcome" if own.has_outcome_units else ""
     lower = f", above {own.lower:g}" if own.lower is not None else ""
     return f"`{own.prior}`{unit}{lower} ({own.source})"

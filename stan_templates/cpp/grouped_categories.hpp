@@ -124,6 +124,35 @@ struct OrderedProbit {
   }
 };
 
+// With h = exp(end), the probability is exp(-h_low) * (1 - exp(-d)), d = h_high - h_low. The last factor, d * share where
+// d is small, is `rest`.
+struct OrderedCloglog {
+  static double log_width(double) { return 0; }
+  static double of_width(double) { return 0; }
+
+  STANPOOL_INLINE static double block(const Rows& rows, bool, const double* low, const double* high, double* term,
+                                      double* of_low, double* of_high) {
+    double d[kBlock], e[kBlock], rest[kBlock];
+    for (int i = 0; i < kBlock; ++i) of_low[i] = low[i];
+    for (int i = 0; i < kBlock; ++i) of_high[i] = high[i];
+    exp_block(of_low);
+    exp_block(of_high);
+    for (int i = 0; i < kBlock; ++i) of_low[i] = low[i] > -708 ? of_low[i] : 0.0;
+    for (int i = 0; i < kBlock; ++i) d[i] = of_high[i] - of_low[i];
+    for (int i = 0; i < kBlock; ++i) e[i] = -d[i];
+    exp_block(e);
+    for (int i = 0; i < kBlock; ++i) e[i] = d[i] < 708 ? e[i] : 0.0;
+    for (int i = 0; i < kBlock; ++i) rest[i] = share_within(d[i] < 0.5 ? d[i] : 0.5);
+    for (int i = 0; i < kBlock; ++i) rest[i] = d[i] < 0.5 ? d[i] * rest[i] : 1 - e[i];
+    for (int i = 0; i < kBlock; ++i) {
+      term[i] = log_normal_number(rest[i]) - of_low[i];
+      of_high[i] *= e[i] / rest[i];
+      of_low[i] /= -rest[i];
+    }
+    return rows.weighted_sum(term);
+  }
+};
+
 // eta[c - 1] of category c, and 0 of the first one, the reference: eta of the outcome less the logarithm of the sum of
 // exp(eta) of all.
 struct CategoricalLogit : Family<int> {
@@ -160,4 +189,5 @@ struct CategoricalLogit : Family<int> {
 
 STANPOOL_GLM(ordinal_logit, lpmf, stanpool::Ordinal<stanpool::OrderedLogistic>)
 STANPOOL_GLM(ordinal_probit, lpmf, stanpool::Ordinal<stanpool::OrderedProbit>)
+STANPOOL_GLM(ordinal_cloglog, lpmf, stanpool::Ordinal<stanpool::OrderedCloglog>)
 STANPOOL_GLM(categorical_logit, lpmf, stanpool::CategoricalLogit)

@@ -25,6 +25,7 @@ QUICK = (
     "partial_pooling_gaussian_se_marginal",
 )
 SLOW = (
+    "complete_pooling_acat",
     "complete_pooling_asymmetric_laplace",
     "complete_pooling_bernoulli_cloglog",
     "complete_pooling_bernoulli_probit",
@@ -40,10 +41,14 @@ SLOW = (
     "complete_pooling_gaussian_truncated_both",
     "complete_pooling_lognormal_truncated_both",
     "complete_pooling_negative_binomial_truncated_lower",
+    "complete_pooling_ordinal_cloglog_other_priors",
     "complete_pooling_ordinal_other_priors",
     "complete_pooling_ordinal_probit_other_priors",
     "complete_pooling_poisson_truncated_both",
     "complete_pooling_skew_normal",
+    "complete_pooling_sratio",
+    "complete_pooling_sratio_cloglog",
+    "complete_pooling_sratio_probit",
     "complete_pooling_weibull_truncated_both",
     "complete_pooling_zero_inflated_binomial",
     "complete_pooling_zero_inflated_binomial_zi_formula",
@@ -96,6 +101,7 @@ def parts_of(model: sp.Model) -> set[str]:
         f"cpp/{header}" for f in functions for header in render.HEADERS.get(f, ())
     }
     found |= {f"terms/{each}" for each in structure.special}
+    found |= {"cutpoints"} if structure.has_cutpoints else set()
     is_marginal = structure.parameterization == "marginal"
     pooling = f"{structure.pooling}_pooling"
     found |= {{"none_pooling": "no_pooling"}.get(pooling, pooling)}

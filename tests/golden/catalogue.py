@@ -228,6 +228,8 @@ OTHER_OUTCOMES = {
     "zero_inflated_binomial": "hits | trials(shots)",
     "hurdle_lognormal": "spent",
     "ordinal": "grade",
+    "sratio": "grade",
+    "acat": "grade",
     "categorical": "colour",
 }
 # Links and parts of outcomes, in one pooling each.
@@ -264,6 +266,11 @@ PARTS = (
     ("share ~ x1", {"family": "beta", "link": "probit", "pooling": "complete"}),
     ("share ~ x1", {"family": "beta", "link": "cloglog", "pooling": "complete"}),
     ("grade ~ x1", {"family": "ordinal", "link": "probit", "pooling": "complete"}),
+    ("grade ~ x1", {"family": "ordinal", "link": "cloglog", "pooling": "complete"}),
+    ("grade ~ x1", {"family": "sratio", "link": "probit", "pooling": "complete"}),
+    ("grade ~ x1", {"family": "sratio", "link": "cloglog", "pooling": "complete"}),
+    ("grade | weights(w) ~ x1 + (1 | g)", {"family": "sratio"}),
+    ("grade ~ x1 + (1 | g)", {"family": "acat"}),
     ("grade ~ x1 + (0 + x2 | g)", {"family": "ordinal", "pooling": "none"}),
     ("y | weights(w) ~ x1", {"pooling": "complete"}),
     ("y | weights(w) ~ 0 + x1", {"pooling": "complete"}),
@@ -677,7 +684,10 @@ def _with_other_priors() -> dict[str, sp.Model]:
                 priors=rate,
             ),
             sp.Model("grade ~ x1", data, pooling="complete", **grade),
-            sp.Model("grade ~ x1", data, pooling="complete", link="probit", **grade),
+            *(
+                sp.Model("grade ~ x1", data, pooling="complete", link=link, **grade)
+                for link in ("probit", "cloglog")
+            ),
         ]
     return {f"{model.program.name}_other_priors": model for model in models}
 

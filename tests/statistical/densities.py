@@ -32,7 +32,6 @@ import stanpool as sp
 from stanpool.data.design.covariance.ancestry import Ancestry
 from stanpool.data.design.design import FactorDesign, ParameterDesign
 from stanpool.data.design.predictors.latent_factors import LatentDesign
-from stanpool.language.model_spec import ModelSpec
 
 # Of families, besides the residual scale: the fields of a point.
 OWN_PARAMETERS = ("nu", "slant", "shape", "phi", "zi", "hu")
@@ -121,6 +120,8 @@ def random_point(model: sp.Model, rng: np.random.Generator) -> Point:
     groups = 0 if design.residual is None else len(design.residual.labels)
     # Beyond, 1 - mu is exp(-exp(eta)) = 0 to rounding: no shape of a distribution.
     near = 0.3 if model.spec.link_name == "cloglog" else 1.0
+    cutpoint = np.sort(rng.normal(size=max(len(design.categories) - 1, 1)))
+    is_in_order = model.spec.family not in ("sratio", "acat")
     return Point(
         intercept=near * rng.normal(),
         beta=near * rng.normal(size=len(design.coefficients)),
@@ -142,7 +143,7 @@ def random_point(model: sp.Model, rng: np.random.Generator) -> Point:
         phi=rng.lognormal(),
         zi=rng.beta(2, 2),
         hu=rng.beta(2, 2),
-        cutpoint=np.sort(rng.normal(size=max(len(design.categories) - 1, 1))),
+        cutpoint=cutpoint if is_in_order else cutpoint[::-1],
         latent=_random_latent(model, rng),
         tau_s=rng.lognormal(size=len(design.smooths)),
         beta_local=rng.lognormal(size=len(design.coefficients)),
@@ -717,9 +718,10 @@ def log_likelihood_of(
     """Log probability of the outcome, given the linear predictor."""
     spec = model.spec
     weights = 1.0 if spec.weights is None else data[spec.weights].to_numpy()
-    if spec.family == "ordinal":
+    if spec.family in ("ordinal", "sratio", "acat"):
         codes = data[spec.outcome].cat.codes.to_numpy()
-        rows = _log_ordinal(spec, codes, eta, at.cutpoint)
+        p = categories(spec.family, spec.link_name, eta, at.cutpoint)
+        rows = np.log(p[np.arange(len(codes)), codes])
     else:
         rows = _log_density_of_rows(model, data, eta, at)
     return float(np.sum(weights * rows))
@@ -956,14 +958,31 @@ class ZeroOrAmount:
         )
 
 
-def _log_ordinal(
-    spec: ModelSpec, category: np.ndarray, eta: np.ndarray, cutpoint: np.ndarray
+NOISE = {"logit": stats.logistic, "probit": stats.norm, "cloglog": stats.gumbel_l}
+
+
+def categories(
+    family: str, link: str, eta: np.ndarray, cutpoint: np.ndarray
 ) -> np.ndarray:
-    """Log probability that a latent outcome about eta lies between its cutpoints."""
-    noise = {"logit": stats.logistic, "probit": stats.norm}[spec.link_name]
-    cutpoints = np.concatenate([[-np.inf], cutpoint, [np.inf]])
-    above = noise.cdf(cutpoints[category + 1] - eta)
-    return np.asarray(np.log(above - noise.cdf(cutpoints[category] - eta)))
+    """Probabilities of ordered categories, ``(rows, categories)``.
+
+    ``ordinal``: that a latent outcome about eta lies between two cutpoints. ``sratio``:
+    that one lies below its cutpoint, after those before did not. ``acat``: the ratio of
+    neighbours is the odds of lying below a cutpoint.
+    """
+    at = cutpoint - eta[:, None]
+    below, above = NOISE[link].cdf(at), NOISE[link].sf(at)
+    ones, zeros = np.ones((len(eta), 1)), np.zeros((len(eta), 1))
+    if family == "ordinal":
+        # As a difference in the tail that is nearer.
+        from_below = np.diff(np.hstack([zeros, below, ones]), axis=1)
+        from_above = -np.diff(np.hstack([ones, above, zeros]), axis=1)
+        return np.where(np.hstack([below, ones]) > 0.5, from_above, from_below)
+    if family == "sratio":
+        reached = np.cumprod(np.hstack([ones, above]), axis=1)
+        return reached * np.hstack([below, ones])
+    ratios = np.cumprod(np.hstack([ones, above / below]), axis=1)
+    return ratios / ratios.sum(axis=1, keepdims=True)
 
 
 def _log_prior(model: sp.Model, data: pd.DataFrame, at: Point) -> float:
@@ -1078,7 +1097,7 @@ def _log_dirichlet(model: sp.Model, cutpoint: np.ndarray) -> float:
     if not any(prior.distribution == "dirichlet" for prior in priors):
         return 0.0
     ((concentration,),) = (prior.arguments for prior in priors)
-    noise = {"logit": stats.logistic, "probit": stats.norm}[model.spec.link_name]
+    noise = NOISE[model.spec.link_name]
     p = np.diff(noise.cdf(np.concatenate([[-np.inf], cutpoint, [np.inf]])))
     density = stats.dirichlet.logpdf(p, np.full(len(p), concentration))
     return float(density + noise.logpdf(cutpoint).sum())

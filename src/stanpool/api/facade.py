@@ -117,14 +117,16 @@ class Model(PreparedModel):
         ``"zero_inflated_negative_binomial"``, ``"zero_inflated_binomial"``,
         ``"hurdle_poisson"``, ``"hurdle_negative_binomial"``, ``"hurdle_gamma"``,
         ``"hurdle_lognormal"``, ``"ordinal"`` (cumulative: an ordered categorical or
-        whole numbers, with cutpoints instead of an intercept) or
+        whole numbers, with cutpoints instead of an intercept), ``"sratio"``
+        (categories that are reached one after another), ``"acat"`` (adjacent
+        categories) or
         ``"categorical"`` (the first category is the reference; the others have linear
         predictors of their own, and with ``|`` a group's coefficients are correlated
         over categories as well).
     link
         ``"identity"`` or ``"log"`` for gaussian; ``"logit"``, ``"probit"`` or
-        ``"cloglog"`` for bernoulli, binomial, beta_binomial and beta; ``"logit"`` or
-        ``"probit"`` for ordinal. The first is the default. The other families have one
+        ``"cloglog"`` for bernoulli, binomial, beta_binomial, beta, ordinal and
+        sratio. The first is the default. The other families have one
         link.
     pooling
         ``"partial"``, ``"none"`` or ``"complete"``. The default is partial pooling,

@@ -190,7 +190,11 @@ _FAMILIES: Mapping[str, tuple[str, ...]] = {
     "'asymmetric_laplace', and 'y | quantile(0.9) ~ ...'": (
         *("asymlaplace", "asymmetriclaplace", "laplace", "quantile", "quantreg"),
     ),
-    "'ordinal', whose categories are cumulative": ("sratio", "cratio", "acat"),
+    "'sratio'": ("stoppingratio", "sequential", "hazard"),
+    "'sratio', which is the same with the links logit and probit": (
+        *("cratio", "continuationratio"),
+    ),
+    "'acat'": ("adjacent", "adjacentcategory", "partialcredit"),
 }
 
 _DISTRIBUTIONS: Mapping[str, tuple[str, ...]] = {

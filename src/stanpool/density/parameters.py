@@ -327,7 +327,8 @@ def _transform(
         return CorrelationCholesky()
     if base == "z_loadings":
         return CovarianceCholesky()
-    if base in ("cutpoint_c", "cutpoint_bar"):
+    is_cutpoint = base in ("cutpoint_c", "cutpoint_bar")
+    if is_cutpoint and model.structure.has_ordered_cutpoints:
         return Ordered()
     own = base.removesuffix("_free")
     if base == "log_sigma" or (own == "beta" and model.structure.standardized):

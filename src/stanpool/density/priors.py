@@ -176,15 +176,20 @@ def log_induced_dirichlet(concentration: float, cutpoints: Array, link: str) -> 
     cutpoints
         Of a latent outcome about 0, ascending.
     link
-        ``"logit"`` or ``"probit"``.
+        ``"logit"``, ``"probit"`` or ``"cloglog"``.
     """
     from scipy import special  # type: ignore[import-untyped]
 
-    below = {"logit": special.expit, "probit": special.ndtr}[link](cutpoints)
+    below = {
+        "logit": special.expit,
+        "probit": special.ndtr,
+        "cloglog": lambda x: -np.expm1(-np.exp(x)),
+    }[link](cutpoints)
     p = np.diff(np.concatenate([[0.0], below, [1.0]]))
     # Each probability below a cutpoint changes with it by the latent density.
     slopes = {
         "logit": special.log_expit(cutpoints) + special.log_expit(-cutpoints),
         "probit": -0.5 * np.square(cutpoints),
+        "cloglog": cutpoints - np.exp(cutpoints),
     }[link]
     return float((concentration - 1.0) * np.log(p).sum() + slopes.sum())

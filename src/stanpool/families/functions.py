@@ -62,18 +62,21 @@ class FamilyFunctions:
         with every constant. Categories are counted from 0.
     mean
         ``mean(eta, **parameters)``: the expected outcome; the location where a
-        student_t has no mean; for ordinal and categorical the probability of
-        each category, along one more axis, the last.
+        student_t has no mean; for categories the probability of each, along one more
+        axis, the last.
     draw
         ``draw(rng, eta, **parameters)``: random outcomes. Where ``log_interval`` is
         known, ``lower=`` and ``upper=`` truncate them.
     variance
         ``variance(eta, **parameters)``: of an outcome about its mean; infinite where a
-        student_t has none; None for ordinal and categorical.
+        student_t has none; None for categories.
     log_interval
         ``log_interval(lower, upper, eta, **parameters)``: log probability of an outcome
         between two bounds, which may be infinite, and which counts may be equal to;
         None where no outcome is censored or truncated.
+    cutpoints
+        ``cutpoints(probabilities)``: the cutpoints with which ordered categories have
+        these probabilities where ``eta`` is 0; None without cutpoints.
     """
 
     link: LinkFunctions
@@ -82,6 +85,7 @@ class FamilyFunctions:
     draw: Callable[..., Any]
     variance: Callable[..., Any] | None = None
     log_interval: Callable[..., Any] | None = None
+    cutpoints: Callable[[Array], Array] | None = None
 
 
 def log1m_exp(x: Any) -> Any:

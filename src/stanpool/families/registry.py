@@ -20,7 +20,7 @@ from functools import lru_cache
 import numpy as np
 
 from stanpool.base.errors import check_choice
-from stanpool.families.categories import categorical, ordinal
+from stanpool.families.categories import acat, categorical, ordinal, sratio
 from stanpool.families.counts import (
     beta_binomial,
     binary,
@@ -110,5 +110,7 @@ _BUILDERS: Mapping[str, Callable[[LinkFunctions], FamilyFunctions]] = {
         location_scale(NORMAL, link, is_log=True), of_counts=False
     ),
     "ordinal": ordinal,
+    "sratio": sratio,
+    "acat": acat,
     "categorical": categorical,
 }

@@ -30,6 +30,8 @@ class FamilyParameter:
         The Stan variable that is sampled, where its name is another one.
     size
         How many numbers it has, as Stan says it; None for a single number.
+    is_ordered
+        Whether its numbers ascend.
     """
 
     name: str
@@ -42,6 +44,7 @@ class FamilyParameter:
     has_outcome_units: bool = False
     variable: str = ""
     size: str | None = None
+    is_ordered: bool = False
 
     @property
     def stan_variable(self) -> str:
@@ -88,9 +91,13 @@ class Family:
     own_functions
         The links with which its distribution is a Stan function of ours,
         ``functions/<family>_<link>.stanfunctions``.
+    steps
+        The family of the steps, taken or not, of which an outcome consists.
     notation
         Its distribution as papers write it, where ``mu`` is the inverse link of the
         linear predictor; by default its name with ``mu`` and its parameters.
+    event
+        What has the probability that cutpoint ``c`` less the linear predictor gives.
     compiled
         The file that has the likelihood of all rows and groups in C++, with each link:
         ``"probabilities"``, ``"categories"`` or ``"numbers"``; empty where none has.
@@ -109,7 +116,9 @@ class Family:
     sums: str | None = None
     stan_name: str = ""
     own_functions: tuple[str, ...] = ()
+    steps: str = ""
     notation: str = ""
+    event: str = ""
     compiled: str = ""
     settles_soon: bool = False
 
@@ -153,6 +162,11 @@ class Family:
     @property
     def has_cutpoints(self) -> bool:
         """Whether cutpoints between ordered categories stand for the intercept."""
+        return not {CUTPOINT, _CUTPOINT_OF_STEP}.isdisjoint(self.parameters)
+
+    @property
+    def has_ordered_cutpoints(self) -> bool:
+        """Whether the cutpoints ascend: they cut one latent outcome into categories."""
         return CUTPOINT in self.parameters
 
     @property
@@ -208,8 +222,10 @@ BINARY_FAMILY = "bernoulli"
 
 SIGMA = FamilyParameter("sigma", searched=(1e-6, 1e9))
 CUTPOINT = FamilyParameter(
-    "cutpoint", support="real", variable="cutpoint_c", size="C - 1"
+    "cutpoint", support="real", variable="cutpoint_c", size="C - 1", is_ordered=True
 )
+# Each is of another step from category to category, and may be anywhere.
+_CUTPOINT_OF_STEP = replace(CUTPOINT, is_ordered=False)
 _DEGREES_OF_FREEDOM = FamilyParameter(
     "nu",
     lower=1.0,
@@ -464,12 +480,30 @@ FAMILIES: dict[str, Family] = {
         ),
         Family(
             "ordinal",
-            ("logit", "probit"),
+            _OF_PROBABILITY,
             "ordered",
             (CUTPOINT,),
-            own_functions=("probit",),
+            own_functions=("probit", "cloglog"),
+            event="y <= c",
             compiled="categories",
             settles_soon=True,
+        ),
+        Family(
+            "sratio",
+            _OF_PROBABILITY,
+            "ordered",
+            (_CUTPOINT_OF_STEP,),
+            own_functions=_OF_PROBABILITY,
+            steps=BINARY_FAMILY,
+            event="y = c | y >= c",
+        ),
+        Family(
+            "acat",
+            ("logit",),
+            "ordered",
+            (_CUTPOINT_OF_STEP,),
+            own_functions=("logit",),
+            event="y = c | c <= y <= c + 1",
         ),
         Family("categorical", ("logit",), "categories", compiled="categories"),
     )

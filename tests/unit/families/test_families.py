@@ -80,7 +80,13 @@ CASES = [
     (family.name, link)
     for family in FAMILIES.values()
     for link in family.links
-    if family.name not in ("ordinal", "categorical")
+    if not family.has_categories
+]
+ORDERED = [
+    (family.name, link)
+    for family in FAMILIES.values()
+    for link in family.links
+    if family.has_cutpoints
 ]
 TRUNCATED = [each for each in FAMILIES.values() if "trunc" in each.parts]
 BOUNDED = [each.name for each in TRUNCATED if not each.is_discrete]
@@ -346,20 +352,31 @@ class TestTruncatedCounts:
 class TestCategories:
     CUTPOINT = np.array([-1.0, 0.2, 1.5])
 
-    @pytest.mark.parametrize(
-        ("link", "cdf"), [("logit", stats.logistic.cdf), ("probit", stats.norm.cdf)]
-    )
-    def test_ordinal_probabilities_are_those_of_a_latent_outcome(
-        self, link: str, cdf: Any
-    ) -> None:
-        functions = family_functions("ordinal", link)
+    @pytest.mark.parametrize(("family", "link"), ORDERED)
+    def test_probabilities_of_ordered_categories(self, family: str, link: str) -> None:
+        functions = family_functions(family, link)
         found = functions.mean(ETA, cutpoint=self.CUTPOINT)
-        ends = np.concatenate([[-np.inf], self.CUTPOINT, [np.inf]])
-        expected = np.diff(cdf(ends[None, :] - ETA[:, None]), axis=1)
-        np.testing.assert_allclose(found, expected, rtol=1e-10)
+        expected = densities.categories(family, link, ETA, self.CUTPOINT)
+        np.testing.assert_allclose(found, expected, rtol=1e-9)
         for category in range(4):
             log_density = functions.log_density(category, ETA, cutpoint=self.CUTPOINT)
             np.testing.assert_allclose(log_density, np.log(expected[:, category]))
+
+    @pytest.mark.parametrize(("family", "link"), ORDERED)
+    def test_cutpoints_have_the_probabilities(self, family: str, link: str) -> None:
+        functions = family_functions(family, link)
+        p = np.array([0.2, 0.05, 0.4, 0.35])
+        assert functions.cutpoints is not None
+        found = functions.mean(0.0, cutpoint=functions.cutpoints(p))
+        np.testing.assert_allclose(found, p, rtol=1e-12)
+
+    @pytest.mark.parametrize("sign", [-1.0, 1.0])
+    def test_tails_of_cloglog_are_exact(self, sign: float) -> None:
+        functions = family_functions("ordinal", "cloglog")
+        found = functions.log_density(1, sign * 6.0, cutpoint=np.array([0.0, 1e-9]))
+        # 1e-9 times the density of the latent outcome, exp(x - exp(x)), at x = -eta
+        expected = np.log(1e-9) - sign * 6.0 - np.exp(-sign * 6.0)
+        assert found == pytest.approx(expected, abs=1e-6)
 
     def test_ordinal_tails_are_exact(self) -> None:
         functions = family_functions("ordinal", "probit")
@@ -378,12 +395,12 @@ class TestCategories:
         found = functions.log_density(np.array([2, 0]), eta)
         np.testing.assert_allclose(found, np.log(expected[[0, 1], [2, 0]]))
 
-    @pytest.mark.parametrize("family", ["ordinal", "categorical"])
+    @pytest.mark.parametrize("family", ["ordinal", "sratio", "acat", "categorical"])
     def test_draws_have_the_probabilities(self, family: str) -> None:
         rng = np.random.default_rng(9)
-        shape = (DRAWS, 3) if family == "ordinal" else (DRAWS, 3, 2)
+        shape = (DRAWS, 3, 2) if family == "categorical" else (DRAWS, 3)
         eta = np.broadcast_to(rng.normal(size=shape[1:]), shape)
-        parameters = {"cutpoint": self.CUTPOINT} if family == "ordinal" else {}
+        parameters = {"cutpoint": self.CUTPOINT} if family != "categorical" else {}
         functions = family_functions(family)
         expected = functions.mean(eta, **parameters)[0]
         y = functions.draw(rng, eta, **parameters)

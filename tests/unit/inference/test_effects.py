@@ -18,7 +18,9 @@ from simulated_fits import fit_of_draws, fit_of_prior
 from stanpool.base.errors import DataError, EffectWarning, SpecError
 from stanpool.inference.effects import expected
 from stanpool.inference.effects.population import expectation
+from stanpool.language import family as families
 from stanpool.model.terms.unseen import NewLevels
+from statistical import densities
 
 DATA = Path(__file__).parents[2] / "data"
 FIGURES = json.loads((DATA / "marginaleffects.json").read_text())
@@ -816,6 +818,36 @@ class TestCategories:
         cut = post["cutpoint"].to_numpy() - 0.4 * post["beta"].item()
         below = np.append(stats.norm.cdf(cut / np.hypot(1, sd)), 1.0)
         np.testing.assert_allclose(found[0][0], np.diff(below, prepend=0.0), rtol=1e-9)
+
+    @pytest.mark.parametrize(
+        ("family", "link"),
+        [
+            (x.name, y)
+            for x in families.FAMILIES.values()
+            if x.has_cutpoints
+            for y in x.links
+        ],
+    )
+    def test_new_groups_are_averaged(self, family: str, link: str) -> None:
+        """By many more points of the normal distribution, and SciPy's probabilities."""
+        spec = sp.Model(
+            "grade ~ x1 + (1 | g)", small_data(), family=family, link=link
+        ).spec
+        for sd, cutpoint in (
+            (0.6, np.array([-1.0, 0.3])),
+            (3.0, np.array([-1.0, 0.0, 0.1, 0.2, 2.0])),
+        ):
+            found = expectation(
+                spec,
+                np.full((1, 1), 0.4),
+                {"cutpoint": cutpoint},
+                np.full((1, 1), sd**2),
+            )
+            z = np.linspace(-9, 9, 200_001)
+            p = densities.categories(family, link, 0.4 + sd * z, cutpoint)
+            weights = np.exp(-(z**2) / 2)
+            expected = weights @ p / weights.sum()
+            np.testing.assert_allclose(found[0, 0], expected, rtol=1e-8)
 
 
 # Models with flat priors have no draws from the prior.

@@ -113,13 +113,15 @@ def expectation(
         return _over_categories(of, eta, variance)
     if family.is_of_logs or link == "log":
         return of(eta + variance / 2.0)
-    if link == "probit":
+    if link == "probit" and not family.steps:
         scale = np.sqrt(1.0 + variance)
         if family.has_cutpoints:
             known["cutpoint"] = known["cutpoint"] / scale[..., None]
         return of(eta / scale)
     sd, total = np.sqrt(variance), np.zeros(())
-    for point, weight in zip(*_trapezoids(link, float(sd.max())), strict=True):
+    cutpoints = np.shape(known["cutpoint"])[-1] if family.has_cutpoints else 1
+    step = _step(spec, float(sd.max()), cutpoints)
+    for point, weight in zip(*_trapezoids(step), strict=True):
         total = total + weight * of(eta + point * sd)
     return np.asarray(total)
 
@@ -153,22 +155,46 @@ def points_of(spec: ModelSpec, sd: float = 1.0, degrees: int = 0) -> int:
     if _moves_as_predictor(spec):
         return 1
     times = len(_chi_squared(degrees, sd)[0]) if degrees else 1
-    if family.is_of_logs or spec.link_name in ("log", "probit"):
+    is_closed = spec.link_name == "log" or (
+        spec.link_name == "probit" and not family.steps
+    )
+    if family.is_of_logs or is_closed:
         return times
-    return times * len(_trapezoids(spec.link_name, sd)[0])
+    return times * len(_trapezoids(_step(spec, sd))[0])
 
 
-def _trapezoids(link: str, sd: float) -> tuple[Array, Array]:
-    """Return points and weights for averages over a standard normal variable.
+def _step(spec: ModelSpec, sd: float, cutpoints: int = 1) -> float:
+    """Return how far points may be apart.
 
     Parameters
     ----------
-    link
-        The link whose inverse is averaged.
+    spec
+        The model.
     sd
         The largest standard deviation of linear predictors.
+    cutpoints
+        The number of cutpoints, or 1.
     """
-    wanted = 2.0 * math.pi * _STRIP[link] / (_DIGITS * max(sd, 1e-3))
+    family, link = FAMILIES[spec.family], spec.link_name
+    if link == "probit":
+        # At the distance b from the real line, each of the factors of a probability
+        # grows with exp(b^2 / 2).
+        growth = 1.0 + cutpoints * sd**2
+        return 2.0 * math.pi / math.sqrt(2.0 * _DIGITS * growth)
+    strip = _STRIP[link]
+    if family.has_cutpoints and not (family.has_ordered_cutpoints or family.steps):
+        # A polynomial of exp(eta) has roots nearer to the real line than 1 + exp(eta).
+        strip /= cutpoints
+    return _step_within(strip, sd)
+
+
+def _step_within(strip: float, sd: float) -> float:
+    """Return how far points may be apart for what is analytic in a strip."""
+    return 2.0 * math.pi * strip / (_DIGITS * max(sd, 1e-3))
+
+
+def _trapezoids(wanted: float) -> tuple[Array, Array]:
+    """Return points and weights for averages over a standard normal variable."""
     wanted = min(max(wanted, _SMALLEST_STEP), _LARGEST_STEP)
     # One of few steps, so that the points are seldom made anew.
     times = math.ceil(math.log(wanted / _LARGEST_STEP) / math.log(0.75))
@@ -215,7 +241,7 @@ def _over_categories(
     loadings = vectors * np.sqrt(np.maximum(values, 0.0))[..., None, :]
     dimensions, sd = eta.shape[-1], math.sqrt(float(values.max(initial=0.0)))
     if dimensions == 1:
-        points, weights = _trapezoids("logit", sd)
+        points, weights = _trapezoids(_step_within(_STRIP["logit"], sd))
         points = points[:, None]
     elif dimensions == 2 and sd <= _LARGEST_SD:
         points, weights = _products()

@@ -308,6 +308,11 @@ def _residual_variance(fit: FitResult, between: Array) -> Any:
     """Return the variance of rows about their linear predictor, shape ``(S,)``."""
     spec, design = fit.model.spec, fit.model.design
     family = FAMILIES[spec.family]
+    if family.has_cutpoints and not family.has_ordered_cutpoints:
+        raise SpecError(
+            f"family={spec.family!r} has no latent outcome that its cutpoints cut into "
+            "categories, and so no residual variance; see varcorr."
+        )
     if spec.link_name in _LATENT and family.is_discrete:
         return _LATENT[spec.link_name]
     functions = family_functions(spec.family, spec.link)

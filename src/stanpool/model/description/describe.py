@@ -128,8 +128,10 @@ def _outcome(symbols: Symbols) -> Iterator[Statement]:
         yield Statement("outcome", outcome, "~", right, (ROW.name,))
         left: Math = predictor
     elif family.has_cutpoints:
-        cutpoint = Indexed(Symbol("kappa"), at=(Symbol("c"),))
-        left = call("Pr", line(outcome, "<=", Symbol("c")))
+        category = Symbol("c")
+        cutpoint = Indexed(Symbol("kappa"), at=(category,))
+        known = {"y": outcome, "c": category, "1": number(1)}
+        left = call("Pr", line(*(known.get(x, x) for x in family.event.split())))
         difference = line(cutpoint, "-", predictor)
         right = inverse_of_link(spec.link_name, difference)
         yield Statement("outcome", left, "=", right, ("c", ROW.name))

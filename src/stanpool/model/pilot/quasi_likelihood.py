@@ -427,7 +427,11 @@ class _Search:
         return bool(is_at_the_end)
 
     def update_cutpoints(self) -> None:
-        """Take Newton steps of the cutpoints, one at a time, that stay in order."""
+        """Take Newton steps of the cutpoints, one at a time.
+
+        Those that ascend stay in order; the others move by no more than the largest
+        step.
+        """
         cutpoint = self.parameters["cutpoint"] - self.theta[0]
         self.theta[0] = 0.0
         eta = self.eta
@@ -446,13 +450,16 @@ class _Search:
             if curve <= 0 or not np.isfinite(curve):
                 continue
             wanted = cutpoint[k] + (above - below) / (2 * step) / curve
-            lowest = -np.inf if k == 0 else cutpoint[k - 1]
-            highest = np.inf if k == len(cutpoint) - 1 else cutpoint[k + 1]
-            # At most half of the way to a neighbour.
-            lowest = (lowest + cutpoint[k]) / 2
-            highest = (highest + cutpoint[k]) / 2
-            cutpoint[k] = np.clip(wanted, lowest, highest)
+            cutpoint[k] = np.clip(wanted, *self.between_neighbours(cutpoint, k))
         self.parameters["cutpoint"] = cutpoint
+
+    def between_neighbours(self, cutpoint: Array, k: int) -> tuple[float, float]:
+        """Return where a cutpoint may move: at most half of the way to the next."""
+        if not self.family.has_ordered_cutpoints:
+            return cutpoint[k] - self.largest_step, cutpoint[k] + self.largest_step
+        lowest = -np.inf if k == 0 else cutpoint[k - 1]
+        highest = np.inf if k == len(cutpoint) - 1 else cutpoint[k + 1]
+        return (lowest + cutpoint[k]) / 2, (highest + cutpoint[k]) / 2
 
 
 def _start(spec: ModelSpec, design: Design) -> tuple[dict[str, Any], float, float]:
@@ -460,9 +467,9 @@ def _start(spec: ModelSpec, design: Design) -> tuple[dict[str, Any], float, floa
     y, family = np.asarray(design.y, dtype=float), FAMILIES[spec.family]
     if family.has_cutpoints:
         counts = np.bincount(design.y, minlength=len(design.categories)) + 0.5
-        below = np.cumsum(counts)[:-1] / counts.sum()
-        cutpoint = np.asarray(LINKS[spec.link_name].apply(below))
-        return {"cutpoint": cutpoint}, 0.0, 1.0
+        functions = family_functions(spec.family, spec.link)
+        assert functions.cutpoints is not None
+        return {"cutpoint": functions.cutpoints(counts / counts.sum())}, 0.0, 1.0
     offset = np.zeros_like(y) if design.offset is None else design.offset
     if family.outcome == "nonnegative" and y.any():
         offset, y = offset[y > 0], y[y > 0]

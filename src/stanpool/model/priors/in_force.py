@@ -47,6 +47,7 @@ from stanpool.base.errors import (
 from stanpool.base.other_tools import advice_on_parameter
 from stanpool.data.design.centers import centered_design, centers_of
 from stanpool.data.design.design import Design, ParameterDesign
+from stanpool.language.family import FAMILIES
 from stanpool.language.model_spec import ModelSpec
 from stanpool.language.prior import ParameterClass, Prior, parameter_classes
 from stanpool.model.priors.defaults import hyperparameters, parameters_with_defaults
@@ -438,7 +439,8 @@ def _check_support(
     if known.name == "beta" and not spec.is_categorical:
         fitting = (*fitting, "shrinkage")
     if known.name == "cutpoint":
-        fitting = ("real", "simplex")
+        is_ordered = FAMILIES[spec.family].has_ordered_cutpoints
+        fitting = ("real", "simplex") if is_ordered else ("real",)
     is_vector_of_categories = spec.is_categorical and (
         known.name in ("Intercept", "beta", "b")
     )

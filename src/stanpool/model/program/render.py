@@ -178,6 +178,8 @@ def _functions(structure: Structure) -> list[str]:
     family = FAMILIES[structure.family]
     if family.has_own_zeros:
         needed.append("rows_where_zero" + "_of_reals" * (not family.is_discrete))
+    if family.steps and structure.link in FAMILIES[family.steps].own_functions:
+        needed.append(f"{family.steps}_{structure.link}")
     if structure.link in family.own_functions:
         by_row = "_by_row" * (structure.has_rows_of_numbers and not structure.weights)
         needed.append(f"{structure.family}_{structure.link}{by_row}")

@@ -244,6 +244,11 @@ class Structure:
         return FAMILIES[self.family].has_cutpoints
 
     @property
+    def has_ordered_cutpoints(self) -> bool:
+        """Whether the cutpoints ascend."""
+        return FAMILIES[self.family].has_ordered_cutpoints
+
+    @property
     def is_grouped_glm(self) -> bool:
         """Whether a ``grouped_..._glm`` is the likelihood of all rows and groups."""
         parts = self.censored, self.truncated, self.special, self.se, self.parameters

@@ -87,6 +87,7 @@ def predictor_of(
         categories=design.categories[1:] if is_categorical else (),
         cutpoints=cutpoint_labels(design) if has_cutpoints else (),
         shrinks=is_mean and structure.shrinks,
+        is_ordered=structure.has_ordered_cutpoints,
     )
     pooled = structure.pooling == "partial"
     groups = tuple(

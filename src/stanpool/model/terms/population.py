@@ -77,12 +77,15 @@ class PopulationTerm:
         The labels of cutpoints, which are in the place of an intercept; else empty.
     shrinks
         Whether the coefficients have a horseshoe prior.
+    is_ordered
+        Whether the cutpoints ascend.
     """
 
     design: ParameterDesign
     categories: tuple[Any, ...] = ()
     cutpoints: tuple[str, ...] = ()
     shrinks: bool = False
+    is_ordered: bool = True
 
     @property
     def predictors(self) -> int:
@@ -240,7 +243,8 @@ class PopulationTerm:
         for name in SHARED_SCALES if self.shrinks else ():
             found[name] = found[name][..., 0]
         if self.cutpoints:
-            found["cutpoint"] = _draw_cutpoints(prior, own.link)
+            draw = _draw_ordered if self.is_ordered else _draw_each
+            found["cutpoint"] = draw(prior, own.link)
             found["cutpoint"] += population.beta @ own.x_bar
         return found
 
@@ -408,7 +412,15 @@ class PopulationTerm:
         }
 
 
-def _draw_cutpoints(prior: PriorDraws, link: str) -> Array:
+def _draw_each(prior: PriorDraws, link: str) -> Array:
+    """Draw cutpoints in any order, ``(draw, cutpoint)``, from their priors."""
+    del link
+    size, rng = (prior.draws,), prior.rng
+    rows = prior.rows("cutpoint")
+    return np.stack([draw_from_prior(row, size, rng) for row in rows], axis=-1)
+
+
+def _draw_ordered(prior: PriorDraws, link: str) -> Array:
     """Draw ordered cutpoints, ``(draw, cutpoint)``, from their priors.
 
     Draws of equal priors are sorted; those of other priors are repeated until they are

@@ -45,6 +45,7 @@ def facts_of(structure: Structure) -> dict[str, Any]:
         density="lpmf" if FAMILIES[structure.family].is_discrete else "lpdf",
         categories=structure.is_categorical,
         cutpoints=structure.has_cutpoints,
+        cutpoint_type="ordered" if structure.has_ordered_cutpoints else "vector",
         offset=structure.offset,
         se=structure.se,
         residual=structure.residual,
