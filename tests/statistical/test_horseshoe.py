@@ -70,7 +70,7 @@ def test_few_coefficients_of_sparse_data_are_left(pooling: str) -> None:
         data["g"] = np.arange(100) % 10
         formula += " + (1 | g)"
     model = sp.Model(formula, data, priors={"beta": "horseshoe(0.02, 4, 2)"})
-    fit = model.fit(**FITTING, adapt_delta=0.95)
+    fit = model.fit(**FITTING)
     mean = fit.posterior["beta"].mean(("chain", "draw")).to_numpy()
     columns = np.column_stack([np.ones(100), *(data[f"x{k}"] for k in range(20))])
     least_squares = np.linalg.lstsq(columns, data["y"], rcond=None)[0][1:]
@@ -80,6 +80,27 @@ def test_few_coefficients_of_sparse_data_are_left(pooling: str) -> None:
     assert ratio < 0.3
     assert np.abs(mean - truth)[~zeros].max() < 0.3
     assert fit.posterior["beta_local"].sizes["coefficient"] == 20
+
+
+@pytest.mark.parametrize("family", ["gaussian", "bernoulli"])
+def test_there_may_be_more_predictors_than_rows(family: str) -> None:
+    rng = np.random.default_rng(2)
+    X = rng.normal(size=(50, 70))
+    eta = 4.0 * X[:, 0] - 3.0 * X[:, 1]
+    noisy = eta + rng.normal(size=50)
+    y = noisy if family == "gaussian" else (noisy > 0) * 1
+    data = {f"x{k}": X[:, k] for k in range(70)} | {"y": y, "g": np.arange(50) % 5}
+    formula = "y ~ " + " + ".join(f"x{k}" for k in range(70)) + " + (1 | g)"
+    with pytest.raises(sp.DataError, match="exact linear combination"):
+        sp.Model(formula, data, family=family)
+    prior = {"beta": "horseshoe(0.02, 4, 2)"}
+    fit = sp.Model(formula, data, family=family, priors=prior).fit(**FITTING)
+    # Chains that start where all rows are told exactly stay there: R-hat is above 4.
+    assert fit.summary()["r_hat"].max() < 1.05
+    mean = fit.posterior["beta"].mean(("chain", "draw")).to_numpy()
+    assert mean[0] > 1.0
+    assert mean[1] < -1.0
+    assert np.abs(mean[2:]).max() < 0.4
 
 
 @pytest.mark.parametrize(

@@ -332,6 +332,11 @@ class ModelSpec:
         return FAMILIES[self.family].has_sigma and not known
 
     @property
+    def shrinks(self) -> bool:
+        """Whether a prior on all coefficients tells predictors apart."""
+        return any(prior.support == "shrinkage" for _, prior in self.priors)
+
+    @property
     def numbers(self) -> tuple[FamilyParameter, ...]:
         """The parameters that are a single number unless they have a formula."""
         return tuple(

@@ -27,6 +27,7 @@ _LEAST_CENTEREDNESS = 0.2
 ADAPT_DELTA = 0.8  # Stan's default
 _ADAPT_DELTA_OF_FEW, _FEW_GROUPS = 0.9, 10
 _ADAPT_DELTA_OF_SMOOTHS = 0.98
+_ADAPT_DELTA_OF_HORSESHOE = 0.99
 METRIC = {"metric", "inv_metric"}
 """Arguments of cmdstanpy's that replace the metric of the pilot estimate."""
 
@@ -235,11 +236,17 @@ def default_adapt_delta(model: PreparedModel) -> float:
     divergences, at 0.8, 0.95 and 0.98: 21, 12 and 10 with 13, 17 and 1 of 400 rows of
     four smooths of which one is straight, and 11, 6 and 6 with 27, 4 and 7 of 100 rows.
 
+    A horseshoe prior is a funnel of each coefficient and of all. Divergences of 4000
+    draws at 0.8, 0.95 and 0.99: 4, 28 and 0 of 60 predictors in 200 rows, 4, 2 and 0
+    of 20 in 300, and 3, 0 and 0 of 40 with a binary outcome.
+
     Parameters
     ----------
     model
         The model.
     """
+    if model.structure.shrinks:
+        return _ADAPT_DELTA_OF_HORSESHOE
     if any(own.smooths for own in model.design.predictors):
         return _ADAPT_DELTA_OF_SMOOTHS
     if model.parameterization != "marginal":

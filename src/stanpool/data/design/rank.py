@@ -48,16 +48,29 @@ class SurrogateRows(Protocol):
 
 
 def identified_columns(
-    matrix: TermMatrix, intercept: bool, surrogates: SurrogateRows | None
+    matrix: TermMatrix,
+    intercept: bool,
+    surrogates: SurrogateRows | None,
+    *,
+    by_prior: bool = False,
 ) -> TermMatrix:
-    """Leave out of a matrix what the rows, or those in their place, cannot tell."""
+    """Leave out of a matrix what the rows, or those in their place, cannot tell.
+
+    All else stays where a prior tells columns apart that follow from each other.
+    """
     if surrogates is None:
-        return identified(matrix, matrix.values, intercept, None)
-    return identified(matrix, surrogates.transform(matrix), intercept, surrogates.ones)
+        return identified(matrix, matrix.values, intercept, None, by_prior=by_prior)
+    seen = surrogates.transform(matrix)
+    return identified(matrix, seen, intercept, surrogates.ones, by_prior=by_prior)
 
 
 def identified(
-    matrix: TermMatrix, seen: np.ndarray, intercept: bool, ones: np.ndarray | None
+    matrix: TermMatrix,
+    seen: np.ndarray,
+    intercept: bool,
+    ones: np.ndarray | None,
+    *,
+    by_prior: bool = False,
 ) -> TermMatrix:
     """Return a design matrix without the columns of empty cells.
 
@@ -71,6 +84,8 @@ def identified(
         Whether there is an intercept.
     ones
         The column of ones as these rows are transformed; None where they are not.
+    by_prior
+        Whether columns that follow from others stay, since a prior tells them apart.
 
     Raises
     ------
@@ -103,6 +118,8 @@ def identified(
         if not flat[column] and left[column, column] >= COLLINEAR:
             along = left[column, column:] / np.sqrt(left[column, column])
             left[column:, column:] -= np.multiply.outer(along, along)
+            kept.append(column)
+        elif column not in may_go and by_prior:
             kept.append(column)
         elif column not in may_go:
             raise DataError(_said_of_collinear(gram, kept, column, labels, intercept))

@@ -20,6 +20,7 @@ from stanpool.model.priors.in_force import PriorRow
 
 _LARGEST_CORRELATION = 0.9  # largest estimate of a correlation
 _SCALE_STEPS = 5  # iterations of the scale of the groups' residual scales
+_WIDER_THAN_SHARED = 4.0  # scale of coefficients that a horseshoe shrinks little
 _LEAST_SQUARES = 1e-18  # least sum of squared residuals
 
 
@@ -223,6 +224,7 @@ def normal_priors(
     """Return location and precision of the population's priors, as if normal.
 
     Those of the coefficients of smooths, the last, are taken as wide: rows tell them.
+    A horseshoe is as wide as coefficients that are not shrunk much.
     """
     location, precision = np.zeros(width), np.full(width, 1e-10)
     place = first
@@ -238,4 +240,6 @@ def normal_priors(
         elif at is not None and {"location", "scale"} <= arguments.keys():
             location[at] = arguments["location"]
             precision[at] = arguments["scale"] ** -2.0
+        elif at is not None and row.prior.support == "shrinkage":
+            precision[at] = (_WIDER_THAN_SHARED * arguments["global_scale"]) ** -2.0
     return location, precision

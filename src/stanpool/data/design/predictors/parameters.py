@@ -106,7 +106,12 @@ def read_terms(
         dict(spec.functions),
         known=dict(spec.smooths),
     )
-    population = identified_columns(matrix, stated.intercept, surrogates)
+    population = identified_columns(
+        matrix,
+        stated.intercept,
+        surrogates,
+        by_prior=stated is spec and spec.shrinks,
+    )
     labels = population.labels[int(stated.intercept) :]
     groups = () if spec.pooling == "complete" else stated.groups
     pairs = [build_factor(spec, term, frame, labels, surrogates) for term in groups]
