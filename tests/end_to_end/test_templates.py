@@ -68,6 +68,7 @@ SLOW = (
     "partial_pooling_binomial_weights_adaptive",
     "partial_pooling_categorical_adaptive_recentered",
     "partial_pooling_gaussian_centered_latent",
+    "partial_pooling_gaussian_noncentered_ar1",
     "partial_pooling_gaussian_noncentered_correlated_ancestry",
     "complete_pooling_gaussian_horseshoe_priors",
     "partial_pooling_gaussian_noncentered_correlated_student_t",

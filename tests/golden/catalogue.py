@@ -464,6 +464,8 @@ COVARIANCES = (
     ("colour ~ x1 + (1 | gr(h, cov=A))", {"family": "categorical"}),
     ("y ~ x1 + (1 + x2 | gr(h, cov=T))", {}),
     ("win ~ x1 + (1 | g) + (1 || gr(h, cov=T))", {"family": "bernoulli"}),
+    ("y ~ x1 + ar1(day)", {}),
+    ("count ~ x1 + (1 | g) + ar1(day | g)", {"family": "poisson"}),
 )
 # Groups of Student-t and of Laplace populations.
 POPULATIONS = (
@@ -529,6 +531,7 @@ def _small_data() -> pd.DataFrame:
             "h": list("uvwuvwuvwuvwuv"),
             "g_2": list("bcdabcdabcdabc"),
             "u": [0.5] * 5 + [-1.0] * 4 + [2.0] * 4 + [0.1],  # constant within g
+            "day": np.array([0.0, 1.0, 2.5, 5.0])[np.arange(rows) % 4],
         }
     )
     rng = np.random.default_rng(20261122)

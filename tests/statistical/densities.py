@@ -45,6 +45,7 @@ class Varying:
     chol_omega: np.ndarray
     b: np.ndarray
     nu: float = 5.0
+    phi: float = 0.5
 
     def log_density_of(self, deviations: np.ndarray, population: str) -> float:
         """Log density of deviations of groups, ``(J, Q)``, in their population."""
@@ -228,7 +229,7 @@ def log_density(model: sp.Model, data: pd.DataFrame, at: Point) -> float:
             covariance = varying.chol @ varying.chol.T
             if model.structure.factors[number].known_covariance:
                 # One group after the other, each with all its coefficients.
-                between = covariance_between_groups(model, number)
+                between = covariance_between_groups(model, number, varying.phi)
                 covariance = np.kron(between, covariance)
                 whole = stats.multivariate_normal(cov=covariance)
                 total += whole.logpdf(deviations.ravel())
@@ -261,8 +262,12 @@ def _log_horseshoe(model: sp.Model, at: Point) -> float:
     return float(total + stats.invgamma(df / 2, scale=df / 2).logpdf(at.beta_slab))
 
 
-def covariance_between_groups(model: sp.Model, number: int) -> np.ndarray:
+def covariance_between_groups(
+    model: sp.Model, number: int, phi: float = 0.0
+) -> np.ndarray:
     """Return what a user passed, in the order of the labels of a factor's groups."""
+    if model.spec.groups[number].structure == "ar1":
+        return _decaying(model.design.factors[number].labels, phi)
     name = model.spec.groups[number].covariance
     known = dict(model.spec.covariances)[name]
     if isinstance(known, Ancestry):
@@ -272,6 +277,17 @@ def covariance_between_groups(model: sp.Model, number: int) -> np.ndarray:
     passed = pd.DataFrame(between, index=known.labels, columns=known.labels)
     labels = list(map(str, model.design.factors[number].labels))
     return passed.loc[labels, labels].to_numpy()
+
+
+def _decaying(labels: tuple[Any, ...], phi: float) -> np.ndarray:
+    """Return correlations of times, ``3`` or ``series:3``, which decay with time."""
+    split = [str(label).rpartition(":") for label in labels]
+    found = np.zeros((len(split), len(split)))
+    for i, (series, _, t) in enumerate(split):
+        for j, (other, _, s) in enumerate(split):
+            if series == other:
+                found[i, j] = phi ** abs(float(t) - float(s))
+    return found
 
 
 def _relationships(known: Ancestry) -> np.ndarray:
@@ -331,6 +347,7 @@ def stan_parameters(model: sp.Model, data: pd.DataFrame, at: Point) -> dict[str,
             deviations = varying.b - group_means(model, data, at, number)
             found |= {f"tau{end}": varying.tau, f"L_Omega{end}": varying.chol_omega}
             found |= {f"b{end}": varying.b, f"nu_u{end}": varying.nu}
+            found[f"phi_u{end}"] = varying.phi
             moved = _line_at_center(model, number)
             found[f"b_c{end}"] = varying.b - deviations + deviations @ moved.T
             if model.design.intercept and not number:
@@ -344,7 +361,7 @@ def stan_parameters(model: sp.Model, data: pd.DataFrame, at: Point) -> dict[str,
                 found[f"tau_root{end}"] = signs * _roots(model, varying, number)
             root = model.design.factors[number].root
             if root is not None:
-                whole = root.times(np.eye(root.columns))
+                whole = root.times(np.eye(root.columns), np.array(varying.phi))
                 deviations = np.linalg.solve(whole, deviations)
             has_forms = model.design.factors[number].has_forms
             if model.parameterization == "adaptive" and has_forms:
@@ -654,8 +671,9 @@ def _groups_of_rows(
     model: sp.Model, data: pd.DataFrame, number: int
 ) -> list[list[int]]:
     """Return the group of each row, once for each of its memberships."""
-    term, labels = model.spec.groups[number], model.design.factors[number].labels
-    columns = [data[column].tolist() for column in term.key]
+    term = model.spec.groups[number]
+    labels = [str(label) for label in model.design.factors[number].labels]
+    columns = [[str(entry) for entry in data[column]] for column in term.key]
     if not term.membership:
         columns = [[":".join(each) for each in zip(*columns, strict=True)]]
     return [[labels.index(group) for group in column] for column in columns]
@@ -1023,6 +1041,8 @@ def _log_prior(model: sp.Model, data: pd.DataFrame, at: Point) -> float:
                 total += log[f"tau_{factor.factor}[{label}]"](varying.tau[q])
         if factor.population == "student_t":
             total += log[f"nu_{factor.factor}"](varying.nu)
+        if f"phi_{factor.factor}" in log:
+            total += log[f"phi_{factor.factor}"](varying.phi)
         if _is_correlated(model, factor):
             (shape,) = prior[f"Omega_{factor.factor}"].arguments
             omega = varying.chol_omega @ varying.chol_omega.T

@@ -72,7 +72,8 @@ class Formula:
         z, tau = values[self._name("z", place)], values[self._name("tau", place)]
         chol = values.get(self._name("L_Omega", place), np.eye(len(tau)))
         v = z @ (tau[:, None] * chol).T
-        return related(self.design.factors[place].root, v)
+        phi = values.get(self._name("phi_u", place))
+        return related(self.design.factors[place].root, v, phi)
 
     @cached_property
     def _about_means(self) -> Array:

@@ -20,7 +20,11 @@ from stanpool.data.compression.crossproducts import Crossproducts
 from stanpool.data.compression.gaussian_rows import CompressedRows
 from stanpool.data.compression.integrated_rows import MarginalRows
 from stanpool.data.design.centers import centering_matrix
-from stanpool.data.design.covariance.roots import AncestryRoot, MatrixRoot
+from stanpool.data.design.covariance.roots import (
+    AncestryRoot,
+    AutoregressiveRoot,
+    MatrixRoot,
+)
 from stanpool.data.design.predictors.latent_factors import LatentDesign
 from stanpool.language.family import FAMILIES
 from stanpool.language.model_spec import ModelSpec
@@ -270,7 +274,7 @@ def _unscaled(model: PreparedModel) -> tuple[float, Array, Sequence[Array]]:
     )
 
 
-def related(root: Root | None, v: Array) -> Array:
+def related(root: Root | None, v: Array, phi: Array | None = None) -> Array:
     """Return deviations of groups, shape ``(J, D)``.
 
     Parameters
@@ -279,6 +283,8 @@ def related(root: Root | None, v: Array) -> Array:
         What a design has of the covariance between groups; None of independent ones.
     v
         Independent deviations, shape ``(R, D)``.
+    phi
+        The correlation over one unit of time, of an autoregression.
     """
     match root:
         case None:
@@ -287,7 +293,19 @@ def related(root: Root | None, v: Array) -> Array:
             return np.asarray(root.matrix @ v)
         case AncestryRoot():
             return _inherited(root, v)
+        case AutoregressiveRoot():
+            return _autoregression(root, v, phi)
     raise LookupError(root.kind)
+
+
+def _autoregression(root: AutoregressiveRoot, v: Array, phi: Array | None) -> Array:
+    """Multiply by the Cholesky factor of correlations that decay with time."""
+    assert phi is not None
+    series, times = np.cumsum(root.gaps == 0), np.cumsum(root.gaps)
+    is_same = np.equal.outer(series, series)
+    distances = np.where(is_same, np.abs(np.subtract.outer(times, times)), 0.0)
+    correlations = np.where(is_same, np.power(phi, distances), 0.0)
+    return np.asarray(np.linalg.cholesky(correlations) @ v)
 
 
 def _inherited(root: AncestryRoot, v: Array) -> Array:

@@ -132,9 +132,10 @@ _INSTEAD = {
     ),
     **dict.fromkeys(("mo", "monotonic", "monotone"), _ORDER),
     **dict.fromkeys(
-        ("lag", "lead", "shift", "diff", "cumsum", "ar", "ma", "arma", "cor_ar"),
+        ("lag", "lead", "shift", "diff", "cumsum", "ma", "arma"),
         _SHIFTED,
     ),
+    **dict.fromkeys(("ar", "cor_ar"), "an autoregression of effects is ar1(t)"),
     "rank": "it depends on all rows; add data['x'].rank() to the data",
     **dict.fromkeys(("ifelse", "if_else", "case_when"), "write np.where(x > 0, a, b)"),
     "c": "write lists in brackets, [1, 2]",

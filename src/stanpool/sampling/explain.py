@@ -205,7 +205,8 @@ def _known_covariance(model: PreparedModel, factor: FactorDesign) -> str:
     terms = {term.factor: term for term in model.spec.all_groups}
     term = terms[factor.factor]
     if term.is_of_times:
-        return _walk(factor, term)
+        is_walk = STRUCTURES[term.structure].order
+        return _walk(factor, term) if is_walk else _autoregression(factor, term)
     known = dict(model.spec.covariances)[term.covariance]
     if isinstance(known, Neighbours):
         return _neighbours(factor, known)
@@ -243,6 +244,18 @@ def _walk(factor: FactorDesign, term: GroupTerm) -> str:
         f"{series}, of which {empty} have no rows and are predicted from the others; "
         f"tau is the standard deviation of the {change}, and deviations have {zero}; a "
         f"gradient takes {numbers:,} multiplications for them"
+    )
+
+
+def _autoregression(factor: FactorDesign, term: GroupTerm) -> str:
+    """Say what an autoregression is, and that it is sampled."""
+    own = ":".join(term.key[:-1])
+    series = f", a series for each level of {quote(own)} with common tau and phi"
+    return (
+        f"autoregression: {len(factor.labels)} times of {quote(factor.factor)}"
+        f"{series if own else ''}; tau is the standard deviation at each time, and the "
+        "correlation of two times is phi to the power of the time between; phi is "
+        "estimated, so that deviations are sampled and not integrated out"
     )
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from stanpool.base.arrays import Array
-from stanpool.data.design.covariance.times import Series
+from stanpool.data.design.covariance.times import Mask, Series
 from stanpool.data.design.design import FactorDesign
 from stanpool.inference.prediction.linear_predictor import LinearPredictor
 from stanpool.language.formulas.structures import STRUCTURES
@@ -80,21 +80,49 @@ def _beyond(
     series = Series.of_labels(
         term.key[-1], rows.labels, seen, several=len(term.key) > 1
     )
+    is_known = np.arange(len(rows.labels)) < count
     order = STRUCTURES[term.structure].order
     shape = draws.b.shape[2:]
-    for old, new, weights, root in series.walk_beyond(
-        order, np.arange(len(rows.labels)) < count
-    ):
+    if not order:
+        yield from _autoregression(series, is_known, rows, draws, unseen)
+        return
+    for old, new, weights, root in series.walk_beyond(order, is_known):
         known = draws.deviations(old).reshape(len(draws.b), len(old), -1)
         z = np.stack(
-            [
-                unseen.stream(
-                    "time", draws.parameter, rows.factor, rows.labels[at]
-                ).standard_normal(draws.chol.shape[:2])
-                for at in new.tolist()
-            ],
-            axis=1,
+            [_noise(rows, at, draws, unseen) for at in new.tolist()], axis=1
         )  # (S, new, D * Q)
         u = weights @ known + root @ (z @ np.swapaxes(draws.chol, 1, 2))
         for place, at in enumerate(new.tolist()):
             yield rows.labels[at], u[:, place].reshape(len(u), *shape)
+
+
+def _autoregression(
+    series: Series,
+    is_known: Mask,
+    rows: FactorDesign,
+    draws: GroupDraws,
+    unseen: UnseenGroups,
+) -> Iterator[tuple[object, Array]]:
+    """Yield the same of an autoregression, from the times on both sides of each."""
+    assert draws.phi is not None
+    known = draws.deviations(np.flatnonzero(is_known))  # (S, J, D, Q)
+    found = {at: known[:, at].reshape(len(known), -1) for at in range(known.shape[1])}
+    for at, before, after, since, until in series.neighbours(is_known):
+        a, c = (draws.phi[:, None] ** gap for gap in (since, until))  # (S, 1)
+        left = 1.0 - np.square(a * c)
+        u = _noise(rows, at, draws, unseen)[:, None] @ np.swapaxes(draws.chol, 1, 2)
+        u = np.sqrt((1 - a**2) * (1 - c**2) / left) * u[:, 0]
+        if before >= 0:
+            u = u + a * (1 - c**2) / left * found[before]
+        if after >= 0:
+            u = u + c * (1 - a**2) / left * found[after]
+        found[at] = u
+        yield rows.labels[at], u.reshape(len(u), *known.shape[2:])
+
+
+def _noise(
+    rows: FactorDesign, at: int, draws: GroupDraws, unseen: UnseenGroups
+) -> Array:
+    """Return random numbers of a new time, shape ``(S, D * Q)``."""
+    stream = unseen.stream("time", draws.parameter, rows.factor, rows.labels[at])
+    return stream.standard_normal(draws.chol.shape[:2])

@@ -11,6 +11,7 @@ import pandas as pd
 
 from stanpool.base.errors import DataError, quote, quote_list
 from stanpool.data.columns import as_frame, column_named, names_in, names_in_terms
+from stanpool.data.design.covariance.times import as_spelled
 from stanpool.data.design.design import (
     Design,
     FactorDesign,
@@ -35,6 +36,7 @@ from stanpool.data.matrix.model_matrix import Column, column_of, rebuild
 from stanpool.data.matrix.term_matrix import TermMatrix
 from stanpool.language.family import FAMILIES
 from stanpool.language.formulas.formula import unquote_name
+from stanpool.language.formulas.structures import STRUCTURES
 from stanpool.language.model_spec import GroupTerm, ModelSpec
 
 if TYPE_CHECKING:
@@ -280,6 +282,9 @@ def _new_factor(
 ) -> FactorDesign:
     """Build the same from its term, and from the matrix of its coefficients."""
     labels, index, weights = memberships(term, frame)
+    if term.is_of_times:
+        several = len(term.key) > 1
+        labels = as_spelled(term.key[-1], fitted.labels, labels, several=several)
     labels, index = _among_known(fitted.factor, fitted.labels, labels, index)
     if fitted.root is not None:
         _refuse_unrelated(term, fitted.labels, labels[len(fitted.labels) :])
@@ -302,7 +307,7 @@ def _refuse_unrelated(
     if term.is_of_times:
         series = {_series_of(label) for label in known}
         apart = [label for label in new if _series_of(label) not in series]
-        if term.key[:-1] and apart:
+        if STRUCTURES[term.structure].order and term.key[:-1] and apart:
             raise DataError(
                 f"{quote(term.factor)} has a walk for each {':'.join(term.key[:-1])}, "
                 f"and none for {quote_list(apart)}. Pass group_terms= without "

@@ -36,5 +36,6 @@ STRUCTURES: Mapping[str, Structure] = {
         Structure("icar", "neighbours"),
         Structure("rw1", "times", order=1),
         Structure("rw2", "times", order=2),
+        Structure("ar1", "times"),
     )
 }

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from stanpool.data.design.centers import labels_of_group_predictors
+from stanpool.data.design.covariance.roots import AutoregressiveRoot
 from stanpool.data.design.design import FactorDesign, ParameterDesign
 from stanpool.language.expression import Call as CallNode
 from stanpool.language.expression import Chain, Name, Node, parse, precedence
@@ -365,9 +366,11 @@ def _of_factor(
         ],
     )
     remark = _remark_on(symbols, factor)
-    nu = None
+    nu = phi = None
     if factor.population == "student_t":
         nu = symbols.matrix("nu", name, parameter=own.parameter)
+    if isinstance(factor.root, AutoregressiveRoot):
+        phi = symbols.matrix("phi", name, parameter=own.parameter)
     over = CATEGORY if symbols.is_categorical else None
     if not correlated:
         letters = (CATEGORY.name, at.name) if over else (at.name,)
@@ -378,6 +381,8 @@ def _of_factor(
                 right = call("Laplace", mean, line(scale, "/", call("sqrt", number(2))))
             elif nu is not None:
                 right = call("StudentT", nu, mean, scale)
+            elif phi is not None:
+                right = call("AR1", mean, scale, phi)
             yield Statement("groups", left, "~", right, letters, remark)
         return
     matrix, correlations = (
@@ -387,6 +392,8 @@ def _of_factor(
     right = call("MultiNormal", mean_, matrix)
     if nu is not None:
         right = call("MultiStudentT", nu, mean_, matrix)
+    elif phi is not None:
+        right = call("MultiAR1", mean_, matrix, phi)
     yield Statement("groups", left_, "~", right, (at.name,), remark)
     vector = (Vector(tuple(scales), over),) if over else scales
     diagonal = call("diag", *vector)
@@ -407,6 +414,8 @@ def _remark_on(symbols: Symbols, factor: FactorDesign) -> str:
         order = "second-order " * (STRUCTURES[term.structure].order == 2)
         of_each = f" for each {':'.join(term.key[:-1])}" if term.key[:-1] else ""
         what = f"covariance of a {order}random walk{of_each}"
+        if not STRUCTURES[term.structure].order:
+            what = f"correlation phi^|t - t'| between times t and t'{of_each}"
     elif term.structure:
         what = "covariance of an intrinsic CAR on the neighbours {}"
     return f"with the {what.format(term.covariance)}"

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from stanpool.data.design.covariance.roots import AutoregressiveRoot
 from stanpool.data.design.design import FactorDesign, ParameterDesign
 from stanpool.language.prior import Prior
 from stanpool.model.priors.default_scales import positive_or_one
@@ -82,6 +83,20 @@ def parameters_of_formula(own: ParameterDesign, number: Prior) -> Iterator[_Para
         if factor.population == "student_t":
             names = [f"nu_{name}_{factor.factor}"]
             yield f"nu_u_{name}{end}", None, names, *DEGREES_OF_FREEDOM
+        if isinstance(factor.root, AutoregressiveRoot):
+            names, own_prior = [f"phi_{name}_{factor.factor}"], correlation_prior
+            yield f"phi_u_{name}{end}", None, names, *own_prior(factor.root)
+
+
+def correlation_prior(root: AutoregressiveRoot) -> tuple[Prior, str]:
+    """Return the default prior of the correlation over one unit of time.
+
+    The correlation over the shortest gap is uniform, whatever the unit of time is.
+    """
+    shortest = float(root.gaps[root.gaps > 0].min(initial=np.inf))
+    shape = shortest if np.isfinite(shortest) else 1.0
+    rule = "default: uniform on the correlation over the shortest gap"
+    return Prior("beta", (_round(shape), 1.0)), rule
 
 
 def _scales(

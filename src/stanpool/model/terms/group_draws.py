@@ -46,6 +46,8 @@ class GroupDraws:
     population, nu
         The distribution of the deviations, and its degrees of freedom, shape ``(S,)``,
         if it is a Student-t distribution.
+    phi
+        The correlation over one unit of time, shape ``(S,)``, of an autoregression.
     """
 
     parameter: str
@@ -57,6 +59,7 @@ class GroupDraws:
     Omega: Array | None = None
     population: str = NORMAL
     nu: Array | None = None
+    phi: Array | None = None
 
     def take(self, draws: slice) -> GroupDraws:
         """Return some draws."""
@@ -72,6 +75,7 @@ class GroupDraws:
             tau=some(self.tau),
             Omega=some(self.Omega),
             nu=some(self.nu),
+            phi=some(self.phi),
         )
 
     @cached_property

@@ -23,7 +23,7 @@ class Root(Protocol):
 
     @property
     def kind(self) -> str:
-        """``"matrix"`` or ``"ancestry"``: how a program has it."""
+        """``"matrix"``, ``"ancestry"`` or ``"ar1"``: how a program has it."""
 
     @property
     def columns(self) -> int:
@@ -33,10 +33,19 @@ class Root(Protocol):
     def variances(self) -> Array:
         """The diagonal of ``L L'``, shape ``(J,)``."""
 
-    def times(self, v: Array) -> Array:
-        """Return ``L v`` of independent deviations, shape ``(..., R, D)``."""
+    def times(self, v: Array, phi: Array | None = None) -> Array:
+        """Return ``L v`` of independent deviations, shape ``(..., R, D)``.
 
-    def smoothed(self, u: Array, errors: Array) -> Array:
+        Parameters
+        ----------
+        v
+            Independent deviations.
+        phi
+            Of an autoregression, the correlation over one unit of time: a number, or
+            one for each draw, shape ``(S,)``.
+        """
+
+    def smoothed(self, u: Array, errors: Array, phi: float = 0.5) -> Array:
         """Return the most probable v if u, shape ``(J,)``, has errors.
 
         Eigenvectors of small eigenvalues are not estimated from noise.
@@ -68,11 +77,11 @@ class MatrixRoot:
         """The variances of groups, shape ``(J,)``."""
         return np.asarray(np.square(self.matrix).sum(axis=1))
 
-    def times(self, v: Array) -> Array:
+    def times(self, v: Array, phi: Array | None = None) -> Array:
         """Return ``L v``, shape ``(..., J, D)``."""
         return np.asarray(self.matrix @ v)
 
-    def smoothed(self, u: Array, errors: Array) -> Array:
+    def smoothed(self, u: Array, errors: Array, phi: float = 0.5) -> Array:
         """Return the most probable v if u has errors."""
         whole = self.matrix @ self.matrix.T
         return np.asarray(self.matrix.T @ np.linalg.solve(whole + np.diag(errors), u))
@@ -80,6 +89,54 @@ class MatrixRoot:
     def stan_data(self) -> dict[str, Any]:
         """Return Stan's data."""
         return {"R": self.columns, "root": self.matrix}
+
+
+@dataclass(frozen=True, eq=False)
+class AutoregressiveRoot:
+    """The recursion of autoregressions of variance 1, one in each series.
+
+    Each time has ``r`` times what the time before has, and ``sqrt(1 - r^2) v``, where
+    ``r`` is ``phi`` to the power of the gap between them. So ``phi`` is the correlation
+    over one unit of time.
+
+    Attributes
+    ----------
+    gaps
+        The time since the group before, 0 at the first time of a series: shape
+        ``(J,)``. The groups of a series follow each other in the order of time.
+    """
+
+    gaps: Array
+    kind = "ar1"
+
+    @property
+    def columns(self) -> int:
+        """The number of independent deviations, R."""
+        return len(self.gaps)
+
+    @property
+    def variances(self) -> Array:
+        """The variances of groups, shape ``(J,)``."""
+        return np.ones(len(self.gaps))
+
+    def times(self, v: Array, phi: Array | None = None) -> Array:
+        """Return ``L v``, shape ``(..., J, D)``."""
+        assert phi is not None
+        u = np.array(v, dtype=float)
+        correlation = np.asarray(phi)[..., None] ** self.gaps  # (..., J)
+        for j in np.flatnonzero(self.gaps > 0).tolist():
+            r = correlation[..., j, None]
+            u[..., j, :] = r * u[..., j - 1, :] + np.sqrt(1 - r**2) * v[..., j, :]
+        return u
+
+    def smoothed(self, u: Array, errors: Array, phi: float = 0.5) -> Array:
+        """Return the most probable v if u has errors."""
+        whole = self.times(np.eye(self.columns), np.asarray(phi))
+        return MatrixRoot(whole).smoothed(u, errors)
+
+    def stan_data(self) -> dict[str, Any]:
+        """Return Stan's data."""
+        return {"gap": self.gaps}
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +180,7 @@ class AncestryRoot:
         """The variances of groups, shape ``(J,)``."""
         return variances_of(self.parents, np.square(self.innovation))[0]
 
-    def times(self, v: Array) -> Array:
+    def times(self, v: Array, phi: Array | None = None) -> Array:
         """Return the deviations of groups, shape ``(..., J, D)``."""
         # The last has 0, and stands for parents that are not known.
         u = np.zeros((*v.shape[:-2], self.columns + 1, v.shape[-1]))
@@ -132,7 +189,7 @@ class AncestryRoot:
             u[..., place, :] += 0.5 * (u[..., sire, :] + u[..., dam, :])
         return u[..., :-1, :]
 
-    def smoothed(self, u: Array, errors: Array) -> Array:
+    def smoothed(self, u: Array, errors: Array, phi: float = 0.5) -> Array:
         """Return the most probable v if u has errors."""
         from scipy import sparse  # type: ignore[import-untyped]
         from scipy.sparse import linalg  # type: ignore[import-untyped]

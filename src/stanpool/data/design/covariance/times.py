@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from stanpool.base.arrays import Array, Indices
 from stanpool.base.errors import DataError, quote, quote_list
 from stanpool.data.design.covariance.labels import labels_beside, repeated
-from stanpool.data.design.covariance.roots import MatrixRoot
+from stanpool.data.design.covariance.roots import AutoregressiveRoot, MatrixRoot
 from stanpool.data.entries import level_text
 
 Mask = NDArray[np.bool_]
@@ -96,7 +96,8 @@ class Series:
             split = [("", "", level_text(label)) for label in labels]
         times = np.array([_number(what, time) for _, _, time in split])
         names = np.array([series for series, _, _ in split], dtype=object)
-        if twice := repeated([f"{x}:{t!r}" for x, t in zip(names, times, strict=True)]):
+        pairs = zip(names, times.tolist(), strict=True)
+        if twice := repeated([f"{x}:{t!r}" for x, t in pairs]):
             time = twice[0].rpartition(":")[2]
             raise DataError(f"{what} have {time} in two spellings. Make them numbers.")
         return cls(tuple(labels), names, times, np.asarray(seen, dtype=bool))
@@ -143,6 +144,42 @@ class Series:
                 "steps, such as days since the first; a smooth curve of a predictor "
                 f"that has none is s({column})."
             )
+
+    def in_order(self) -> tuple[tuple[Any, ...], AutoregressiveRoot]:
+        """Return the labels, each series in the order of time, and their root."""
+        names = list(dict.fromkeys(self.of))
+        series = np.array([names.index(each) for each in self.of])
+        order = np.lexsort((self.times, series))
+        gaps = np.diff(self.times[order], prepend=self.times[order[0]])
+        gaps[1:] *= np.diff(series[order]) == 0
+        return tuple(self.labels[at] for at in order), AutoregressiveRoot(gaps)
+
+    def neighbours(self, known: Mask) -> Iterator[tuple[int, int, int, float, float]]:
+        """Yield times that are not known, and those that they are drawn between.
+
+        Parameters
+        ----------
+        known
+            Which groups are known, shape ``(J,)``.
+
+        Yields
+        ------
+        int, int, int, float, float
+            A group, in the order of time; the one before it in its series, which is
+            known or was yielded before; the next that is known; and the time to both.
+            Where there is none, it is -1 and infinitely far.
+        """
+        for series in dict.fromkeys(self.of):
+            at = np.flatnonzero(self.of == series)
+            at = at[np.argsort(self.times[at], kind="stable")]
+            for place in np.flatnonzero(~known[at]).tolist():
+                later = at[place:][known[at[place:]]]
+                before = int(at[place - 1]) if place else -1
+                after = int(later[0]) if later.size else -1
+                own = self.times[at[place]]
+                since = own - self.times[before] if place else np.inf
+                until = self.times[after] - own if later.size else np.inf
+                yield int(at[place]), before, after, float(since), float(until)
 
     def walk(self, order: int) -> MatrixRoot:
         """Return a root of the covariance of random walks, one in each series.
@@ -210,6 +247,31 @@ class Series:
             changes = _first_order(times) if order == 1 else _second_order(times)
             free = np.vander(times - times[seen].mean(), order)
             yield at, changes - free @ (np.linalg.pinv(free[seen]) @ changes[seen])
+
+
+def as_spelled(
+    column: str, known: Sequence[Any], labels: Sequence[Any], *, several: bool
+) -> tuple[Any, ...]:
+    """Return labels of times as others spell the same numbers: 2 or 2.0.
+
+    Parameters
+    ----------
+    column
+        The column of the times.
+    known, labels
+        The labels to take, and those to spell.
+    several
+        Whether labels have a series before the time.
+    """
+
+    def number(label: Any) -> tuple[str, float]:
+        series, _, time = level_text(label).rpartition(":")
+        if not several:
+            series, time = "", level_text(label)
+        return series, _number(f"times of {quote(column)}", time)
+
+    spelled = {number(label): label for label in known}
+    return tuple(spelled.get(number(label), label) for label in labels)
 
 
 def are_times(given: Any) -> bool:

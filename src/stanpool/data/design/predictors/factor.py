@@ -125,7 +125,7 @@ def _root(
 def _walk(
     term: GroupTerm, known: dict[str, Known], levels: Sequence[Any]
 ) -> tuple[tuple[Any, ...], Root]:
-    """Return the same of random walks along the times of a column."""
+    """Return the same of random walks, or autoregressions, along times."""
     name, column = term.covariance, term.key[-1]
     several, order = len(term.key) > 1, STRUCTURES[term.structure].order
     seen = np.ones(len(levels), dtype=bool)
@@ -139,6 +139,8 @@ def _walk(
                 "list of all times, with and without rows."
             )
         series = series.with_times(column, found)
+    if not order:
+        return series.in_order()
     if order == 2:
         series.check_steps(column)
     root = series.walk(order)

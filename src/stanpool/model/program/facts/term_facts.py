@@ -89,6 +89,8 @@ class GroupFacts:
     nu
         How the degrees of freedom of a Student-t population are declared; empty if they
         are constant.
+    phi
+        How the correlation over one unit of time is declared; empty if it is not.
     signed
         Whether its scales are sampled by roots with signs.
     tau
@@ -134,6 +136,7 @@ class GroupFacts:
     has_constants: bool = False
     population: str = "normal"
     nu: str = ""
+    phi: str = ""
     kind: str = "group"
     is_apart: bool = False
 
@@ -155,6 +158,11 @@ class GroupFacts:
     def has_parents(self) -> bool:
         """Whether groups inherit deviations from those that are their parents."""
         return self.known_covariance == "ancestry"
+
+    @property
+    def has_gaps(self) -> bool:
+        """Whether groups are times of an autoregression."""
+        return self.known_covariance == "ar1"
 
     @property
     def independent(self) -> str:
