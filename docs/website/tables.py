@@ -62,6 +62,13 @@ MOMENTS = {
         "the same with more scatter than binomial outcomes have",
     ),
     "beta": ("mu", "mu * (1 - mu) / (1 + phi)", "proportions between 0 and 1"),
+    "zero_one_inflated_beta": (
+        "zoi * coi + (1 - zoi) * mu",
+        "zoi * coi + (1 - zoi) * (mu^2 + mu * (1 - mu) / (1 + phi)) "
+        "- (zoi * coi + (1 - zoi) * mu)^2",
+        "proportions that are 0 or 1 with the probability zoi, and 1 with the "
+        "probability coi if they are either",
+    ),
     "poisson": ("mu", "mu", "counts"),
     "negative_binomial": (
         "mu",
@@ -197,6 +204,7 @@ def _outcome(family: Family) -> str:
         "positive": "a positive number",
         "nonnegative": "a number from 0 on",
         "proportion": "a number above 0 and below 1",
+        "share": "a number from 0 to 1",
         "binary": "0 and 1, False and True, or text or a categorical of two levels, "
         "the second of which is success",
         "count": "a whole number from 0 on",

@@ -54,6 +54,7 @@ SLOW = (
     "complete_pooling_zero_inflated_binomial_zi_formula",
     "complete_pooling_zero_inflated_negative_binomial_phi_formula_zi_formula",
     "complete_pooling_zero_inflated_poisson",
+    "complete_pooling_zero_one_inflated_beta",
     "no_pooling_bernoulli",
     "no_pooling_beta",
     "no_pooling_beta_binomial",
@@ -85,6 +86,8 @@ SLOW = (
     "partial_pooling_student_t_censored_adaptive",
     "partial_pooling_zero_inflated_negative_binomial_offset_weights_adaptive",
     "partial_pooling_zero_inflated_poisson_adaptive_zi_formula_group",
+    "partial_pooling_zero_one_inflated_beta_adaptive_phi_formula_zoi_formula_"
+    "coi_formula_group",
 )
 IN_ALL = {"likelihood", "priors", "terms/population"}
 IN_OTHER_TESTS = {"neals_funnel"}  # test_posteriors.py

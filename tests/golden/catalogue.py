@@ -227,6 +227,7 @@ OTHER_OUTCOMES = {
     "hurdle_negative_binomial": "count",
     "zero_inflated_binomial": "hits | trials(shots)",
     "hurdle_lognormal": "spent",
+    "zero_one_inflated_beta": "part",
     "ordinal": "grade",
     "sratio": "grade",
     "acat": "grade",
@@ -292,6 +293,7 @@ PARTS = (
     ("count | exposure(e) ~ x1 + (1 | g)", {"family": "hurdle_poisson"}),
     ("spent | weights(w) ~ x1 + (1 | g)", {"family": "hurdle_gamma"}),
     ("spent ~ x1 + (1 | g)", {"family": "hurdle_lognormal", "residual": "g"}),
+    ("part | weights(w) ~ x1 + (1 | g)", {"family": "zero_one_inflated_beta"}),
     (
         "y | weights(w) ~ x1 + (1 | g)",
         {"family": "skew_normal", "residual": "g"},
@@ -421,6 +423,10 @@ FORMULAS = (
     ),
     (["spent ~ x1", "hu ~ x2", "shape ~ x3"], {"family": "hurdle_gamma"}),
     (
+        ["part ~ x1 + (1 | g)", "phi ~ x1", "zoi ~ x2", "coi ~ x3 + (1 | g)"],
+        {"family": "zero_one_inflated_beta"},
+    ),
+    (
         ["spent ~ x1 + (1 | g)", "hu ~ x2 + (1 | g)", "sigma ~ x3"],
         {"family": "hurdle_lognormal"},
     ),
@@ -541,7 +547,8 @@ def _small_data() -> pd.DataFrame:
         near=frame["x1"] + 0.3 * frame["x3"],
         amount=amount,
         spent=np.where(amount < 1.0, 0.0, amount),
-        share=rng.beta(2.0, 3.0, rows),
+        share=(share := rng.beta(2.0, 3.0, rows)),
+        part=np.where(share < 0.35, 0.0, np.where(share > 0.5, 1.0, share)),
         grade=pd.Categorical(
             np.array(["low", "fair", "high"])[np.arange(rows) * 5 % 7 % 3],
             categories=["low", "fair", "high"],

@@ -19,6 +19,7 @@ References
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
@@ -34,7 +35,7 @@ from stanpool.data.design.design import FactorDesign, ParameterDesign
 from stanpool.data.design.predictors.latent_factors import LatentDesign
 
 # Of families, besides the residual scale: the fields of a point.
-OWN_PARAMETERS = ("nu", "slant", "shape", "phi", "zi", "hu")
+OWN_PARAMETERS = ("nu", "slant", "shape", "phi", "zi", "hu", "zoi", "coi")
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,8 @@ class Point:
     phi: float = 1.0
     zi: float = 0.5
     hu: float = 0.5
+    zoi: float = 0.5
+    coi: float = 0.5
     cutpoint: np.ndarray = field(default_factory=lambda: np.zeros(1))
     latent: Latent | None = None
     tau_s: np.ndarray = field(default_factory=lambda: np.zeros(0))
@@ -143,7 +146,9 @@ def random_point(model: sp.Model, rng: np.random.Generator) -> Point:
         shape=rng.lognormal(),
         phi=rng.lognormal(),
         zi=rng.beta(2, 2),
-        hu=rng.beta(2, 2),
+        hu=(hu := rng.beta(2, 2)),
+        zoi=0.9 * hu,
+        coi=1 - hu,
         cutpoint=cutpoint if is_in_order else cutpoint[::-1],
         latent=_random_latent(model, rng),
         tau_s=rng.lognormal(size=len(design.smooths)),
@@ -855,11 +860,15 @@ def _outcome(model: sp.Model, data: pd.DataFrame, eta: np.ndarray, at: Point) ->
         "zero_inflated_binomial": lambda: Zeros(
             stats.binom(data[spec.trials], mean), zi=own["zi"]
         ),
-        "hurdle_gamma": lambda: ZeroOrAmount(
-            stats.gamma(own["shape"], scale=mean / own["shape"]), own["hu"]
+        "hurdle_gamma": lambda: WithPoints(
+            stats.gamma(own["shape"], scale=mean / own["shape"]), {0.0: own["hu"]}
         ),
-        "hurdle_lognormal": lambda: ZeroOrAmount(
-            stats.lognorm(scale, scale=np.exp(mean)), own["hu"]
+        "hurdle_lognormal": lambda: WithPoints(
+            stats.lognorm(scale, scale=np.exp(mean)), {0.0: own["hu"]}
+        ),
+        "zero_one_inflated_beta": lambda: WithPoints(
+            stats.beta(mean * phi, complement * phi),
+            {0.0: own["zoi"] * (1 - own["coi"]), 1.0: own["zoi"] * own["coi"]},
         ),
     }[spec.family]()
 
@@ -939,41 +948,55 @@ class Zeros:
 
 
 @dataclass(frozen=True)
-class ZeroOrAmount:
-    """Amounts that are 0 with the probability ``hu``, and else of a distribution."""
+class WithPoints:
+    """Outcomes that are certain values with some probability, and else have a density.
 
-    amounts: Any
-    hu: float
+    ``points`` has the probability of each such value, of all rows or of each.
+    """
+
+    others: Any
+    points: Mapping[float, Any]
 
     @property
     def dist(self) -> Any:
-        """The distribution of positive amounts without its parameters."""
-        return self.amounts.dist
+        """The distribution of the other outcomes without its parameters."""
+        return self.others.dist
+
+    @property
+    def rest(self) -> Any:
+        """The probability of the other outcomes."""
+        return 1 - sum(self.points.values())
 
     def logpdf(self, y: Any) -> Any:
-        """Return the log probability of 0, and the log density of other amounts."""
-        positive = np.log(1 - self.hu) + self.amounts.logpdf(np.where(y == 0, 1.0, y))
-        return np.where(y == 0, np.log(self.hu), positive)
+        """Return the log probability of a point, and the log density of the others."""
+        is_point = np.isin(y, list(self.points))
+        found = self.others.logpdf(np.where(is_point, self.others.mean(), y))
+        found = np.log(self.rest) + found
+        for value, probability in self.points.items():
+            found = np.where(y == value, np.log(probability), found)
+        return found
 
     def moment(self, power: int) -> Any:
-        """Return a moment of all amounts, to which zeros add nothing."""
-        return (1 - self.hu) * self.amounts.moment(power)
+        """Return a moment of all outcomes."""
+        at_points = sum(p * value**power for value, p in self.points.items())
+        return at_points + self.rest * self.others.moment(power)
 
     def mean(self) -> Any:
         """Return the first moment."""
         return self.moment(1)
 
     def var(self) -> Any:
-        """Return the variance: that within the two kinds, and between them."""
-        within = (1 - self.hu) * self.amounts.var()
-        return within + self.hu * (1 - self.hu) * self.amounts.mean() ** 2
+        """Return the variance: that within the others, and between them and points."""
+        within = self.rest * self.others.var()
+        each = [*self.points.items(), (self.others.mean(), self.rest)]
+        return within + sum(p * (value - self.mean()) ** 2 for value, p in each)
 
     def rvs(self, shape: tuple[int, ...], random_state: int) -> Any:
-        """Draw amounts, of which a third are 0 whatever the probability."""
+        """Draw outcomes, of which a third are points whatever their probability."""
         rng = np.random.default_rng(random_state)
-        return np.where(
-            rng.random(shape) < 1 / 3, 0.0, self.amounts.rvs(shape, random_state=rng)
-        )
+        points = rng.choice(list(self.points), shape)
+        others = self.others.rvs(shape, random_state=rng)
+        return np.where(rng.random(shape) < 1 / 3, points, others)
 
 
 NOISE = {"logit": stats.logistic, "probit": stats.norm, "cloglog": stats.gumbel_l}

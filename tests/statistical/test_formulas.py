@@ -54,7 +54,9 @@ def test_the_likelihood_of_sleepstudy_is_glmmtmbs() -> None:
 # fixef() and logLik() of glmmTMB 1.1.5 in R 4.2.2, with rel.tol = 1e-14 and these
 # formulas: that of phi or shape is its dispformula, that of zi or hu its ziformula; the
 # families are poisson, nbinom2, truncated_poisson, truncated_nbinom2, beta_family(),
-# Gamma("log"), betabinomial(), binomial() and ziGamma("log").
+# Gamma("log"), betabinomial(), binomial() and ziGamma("log"). Of proportions, which are
+# 0 or 1, and which of these are 1, was fitted by glm(family = binomial), and the others
+# by beta_family(); the log likelihood is the sum of the three.
 GLMMTMB: dict[str, tuple[str, list[str], dict[str, list[float]], float]] = {
     "zero_inflated_poisson": (
         "salamanders",
@@ -122,6 +124,17 @@ GLMMTMB: dict[str, tuple[str, list[str], dict[str, list[float]], float]] = {
         },
         304.9741626617,
     ),
+    "zero_one_inflated_beta": (
+        "verbagg",
+        ["share ~ male + shout", "phi ~ Anger", "zoi ~ shout + Anger", "coi ~ curse"],
+        {
+            "": [0.15356791967, 0.14464358519, -0.55935637231],
+            "phi": [1.2281014741633, 0.0063765692181],
+            "zoi": [-0.707155677729503, 0.362164220216818, -0.025876576075767],
+            "coi": [-1.4891517465596, 3.2501395571209],
+        },
+        -544.26800667377,
+    ),
     "gamma": (
         "sleepstudy",
         ["Reaction ~ Days", "shape ~ Days"],
@@ -159,6 +172,12 @@ def data_of(name: str) -> pd.DataFrame:
     data = sp.load_dataset(name)
     if name == "sleepstudy":
         return data.assign(seconds=data["Reaction"] / 1000)
+    if name == "verbagg":  # the share of items that a person agreed to
+        data = data.assign(share=data["r2"] == "Y", male=data["Gender"] == "M")
+        person = ["id", "btype", "Anger", "male"]
+        data = data.groupby(person, observed=True)["share"].mean().reset_index()
+        kinds = {kind: data["btype"] == kind for kind in ("shout", "curse")}
+        return data.assign(**kinds).astype(dict.fromkeys(["male", *kinds], int))
     return data.assign(late=(data["period"].astype(int) > 2).astype(int))
 
 
@@ -315,6 +334,8 @@ KINDS = {
     "phi": ("negative_binomial", 1, (0.5, 0.8)),
     "zi": ("zero_inflated_poisson", 1, (-0.5, 1.0)),
     "hu": ("hurdle_gamma", 1.0, (-0.5, 1.0)),
+    "zoi": ("zero_one_inflated_beta", 0.5, (-0.5, 1.0)),
+    "coi": ("zero_one_inflated_beta", 0.5, (-0.5, 1.0)),
 }
 
 

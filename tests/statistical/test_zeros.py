@@ -199,5 +199,16 @@ def test_amounts_that_are_all_zero_or_all_the_same_are_refused() -> None:
     same = {"y": [0.0, 2.5, 0.0, 2.5]}
     with pytest.raises(sp.DataError, match="in all 2 rows where it is not 0"):
         sp.Model("y ~ 1", same, family="hurdle_lognormal").fit()
-    with pytest.raises(sp.DataError, match="that may be 0 are 'hurdle_g"):
+    with pytest.raises(sp.DataError, match="may be 0 have the families 'hurdle_g"):
         sp.Model("y ~ 1", same, family="gamma")
+
+
+def test_proportions_of_0_and_1_have_a_family() -> None:
+    some = {"y": [0.0, 1.0, 0.3, 0.4]}
+    named = "may be 0 or 1 have the family 'zero_one_inflated_beta'"
+    with pytest.raises(sp.DataError, match=named):
+        sp.Model("y ~ 1", some, family="beta")
+    with pytest.raises(sp.DataError, match="is 0 or 1 in all 4 rows"):
+        sp.Model("y ~ 1", {"y": [0.0, 1.0] * 2}, family="zero_one_inflated_beta")
+    with pytest.raises(sp.DataError, match="must be between 0 and 1, or either, for"):
+        sp.Model("y ~ 1", {"y": [0.2, 1.5]}, family="zero_one_inflated_beta")

@@ -113,8 +113,9 @@ class Model(PreparedModel):
         ``"asymmetric_laplace"`` (quantile regression), ``"lognormal"``, ``"gamma"``,
         ``"exponential"``, ``"weibull"``, ``"inverse_gaussian"``,
         ``"bernoulli"``, ``"binomial"``, ``"beta_binomial"``, ``"beta"``,
-        ``"poisson"``, ``"negative_binomial"``, ``"zero_inflated_poisson"``,
-        ``"zero_inflated_negative_binomial"``, ``"zero_inflated_binomial"``,
+        ``"zero_one_inflated_beta"``, ``"poisson"``, ``"negative_binomial"``,
+        ``"zero_inflated_poisson"``, ``"zero_inflated_negative_binomial"``,
+        ``"zero_inflated_binomial"``,
         ``"hurdle_poisson"``, ``"hurdle_negative_binomial"``, ``"hurdle_gamma"``,
         ``"hurdle_lognormal"``, ``"ordinal"`` (cumulative: an ordered categorical or
         whole numbers, with cutpoints instead of an intercept), ``"sratio"``

@@ -178,8 +178,8 @@ _FAMILIES: Mapping[str, tuple[str, ...]] = {
         *("truncatednbinom2", "truncatednbinom1", "truncatednegativebinomial"),
         *("truncatednegbinomial", "zerotruncatednegativebinomial", "posnegbinomial"),
     ),
-    f"'beta', and leave zeros and ones out: their excess {_NOT_OFFERED}": (
-        *("zeroinflatedbeta", "zeroonebeta", "zerooneinflatedbeta", "zoib"),
+    "'zero_one_inflated_beta'": (
+        *("zeroinflatedbeta", "zeroonebeta", "oneinflatedbeta", "zoib", "beinf"),
     ),
     "'inverse_gaussian'": ("inversegaussian", "invgaussian", "invgauss", "wald"),
     "'weibull', and 'time | cens(1 - event) ~ ...'": (

@@ -9,8 +9,8 @@ import numpy as np
 
 from stanpool.base.arrays import Array
 from stanpool.base.errors import SpecError
-from stanpool.families.functions import TINY
-from stanpool.families.registry import BELOW_ONE, family_functions
+from stanpool.families.functions import BELOW_ONE, TINY
+from stanpool.families.registry import family_functions
 from stanpool.language.family import FAMILIES
 from stanpool.language.model_spec import LARGEST_NUMBER, ModelSpec
 
@@ -114,6 +114,7 @@ def draw_outcomes(
         "positive": (TINY, LARGEST_NUMBER),
         "nonnegative": (0.0, LARGEST_NUMBER),
         "proportion": (TINY, BELOW_ONE),
+        "share": (0.0, 1.0),
     }
     either = (-LARGEST_NUMBER, LARGEST_NUMBER)
     return np.asarray(np.clip(drawn, *ends.get(FAMILIES[spec.family].outcome, either)))

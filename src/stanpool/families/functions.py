@@ -15,6 +15,7 @@ from stanpool.language.model_spec import LARGEST_NUMBER
 
 LOG_2_PI = math.log(2.0 * math.pi)
 TINY = np.finfo(float).tiny
+BELOW_ONE = 1.0 - np.finfo(float).epsneg
 
 # The largest precision with which counts are computed, here and in the templates. Their
 # variance exceeds that of binomial or Poisson counts by a share of 1e-8 for each trial

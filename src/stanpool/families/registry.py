@@ -17,8 +17,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 
-import numpy as np
-
 from stanpool.base.errors import check_choice
 from stanpool.families.categories import acat, categorical, ordinal, sratio
 from stanpool.families.counts import (
@@ -43,10 +41,8 @@ from stanpool.families.positive_and_proportions import (
     inverse_gaussian,
     weibull,
 )
-from stanpool.families.zeros import hurdle, zero_inflated
+from stanpool.families.zeros import hurdle, zero_inflated, zero_one_inflated
 from stanpool.language.family import FAMILIES
-
-BELOW_ONE = 1.0 - np.finfo(float).epsneg
 
 
 @lru_cache(maxsize=64)
@@ -67,6 +63,7 @@ def family_functions(family: str, link: str | None = None) -> FamilyFunctions:
 
     Examples
     --------
+    >>> import numpy as np
     >>> poisson = family_functions("poisson")
     >>> poisson.mean(np.log([1.5, 3.0]))
     array([1.5, 3. ])
@@ -94,6 +91,7 @@ _BUILDERS: Mapping[str, Callable[[LinkFunctions], FamilyFunctions]] = {
     "binomial": binomial,
     "beta_binomial": beta_binomial,
     "beta": beta,
+    "zero_one_inflated_beta": lambda link: zero_one_inflated(beta(link)),
     "poisson": poisson,
     "negative_binomial": negative_binomial,
     "zero_inflated_poisson": lambda link: zero_inflated(poisson(link)),

@@ -1,9 +1,11 @@
 """Outcomes with zeros of their own: inflated ones, and those behind a hurdle.
 
-Both are made of another family, whose mean is that of the linear predictor. With zero
+They are made of another family, whose mean is that of the linear predictor. With zero
 inflation, counts are 0 with probability ``zi`` and else drawn from that family, zeros
 included [1]_. With a hurdle, outcomes are 0 with probability ``hu`` and else drawn from
 the positive outcomes of that family: counts [2]_, or amounts, which are never 0 [3]_.
+Proportions are 0 or 1 with probability ``zoi``, and then 1 with probability ``coi``
+[4]_.
 
 References
 ----------
@@ -13,6 +15,8 @@ References
    Journal of Econometrics 33(3), 341-365.
 .. [3] Cragg (1971). Some statistical models for limited dependent variables with
    application to the demand for durable goods. Econometrica 39(5), 829-844.
+.. [4] Ospina and Ferrari (2010). Inflated beta distributions. Statistical Papers 51(1),
+   111-126.
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from stanpool.families.functions import FamilyFunctions, log1m_exp
+from stanpool.families.functions import BELOW_ONE, TINY, FamilyFunctions, log1m_exp
 
 
 def zero_inflated(counts: FamilyFunctions) -> FamilyFunctions:
@@ -98,6 +102,36 @@ def hurdle(other: FamilyFunctions, *, of_counts: bool) -> FamilyFunctions:
         return above * second - np.square(above * first)
 
     return FamilyFunctions(other.link, log_density, mean, draw, variance)
+
+
+def zero_one_inflated(inner: FamilyFunctions) -> FamilyFunctions:
+    """Let proportions be 0 or 1 with probability ``zoi``, and then 1 with ``coi``."""
+    assert inner.variance is not None
+    variance_inside = inner.variance
+
+    def log_density(y: Any, eta: Any, *, zoi: Any, coi: Any, **own: Any) -> Any:
+        is_one, is_end = np.equal(y, 1), np.equal(y, 0) | np.equal(y, 1)
+        inside = inner.log_density(np.where(is_end, 0.5, y), eta, **own)
+        at_end = _log(zoi) + np.where(is_one, _log(coi), _log(1.0 - np.asarray(coi)))
+        return np.where(is_end, at_end, _log(1.0 - np.asarray(zoi)) + inside)
+
+    def mean(eta: Any, *, zoi: Any, coi: Any, **own: Any) -> Any:
+        return zoi * coi + (1.0 - np.asarray(zoi)) * inner.mean(eta, **own)
+
+    def draw(
+        rng: np.random.Generator, eta: Any, *, zoi: Any, coi: Any, **own: Any
+    ) -> Any:
+        # What is rounded to an end is not one of the outcomes there.
+        inside = np.clip(inner.draw(rng, eta, **own), TINY, BELOW_ONE)
+        at_end = np.where(rng.random(inside.shape) < coi, 1.0, 0.0)
+        return np.where(rng.random(inside.shape) < zoi, at_end, inside)
+
+    def variance(eta: Any, *, zoi: Any, coi: Any, **own: Any) -> Any:
+        square = variance_inside(eta, **own) + np.square(inner.mean(eta, **own))
+        square = zoi * coi + (1.0 - np.asarray(zoi)) * square
+        return square - np.square(mean(eta, zoi=zoi, coi=coi, **own))
+
+    return FamilyFunctions(inner.link, log_density, mean, draw, variance)
 
 
 def _zero_with(rng: np.random.Generator, probability: Any, drawn: Any) -> Any:

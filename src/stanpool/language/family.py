@@ -69,8 +69,9 @@ class Family:
         Its links, the default first.
     outcome
         What values the outcome takes: ``"real"``, ``"positive"``, ``"nonnegative"``,
-        ``"proportion"`` (between 0 and 1), ``"binary"``, ``"count"``, ``"ordered"``
-        categories, or ``"categories"`` without an order.
+        ``"proportion"`` (between 0 and 1), ``"share"`` (between 0 and 1, or either),
+        ``"binary"``, ``"count"``, ``"ordered"`` categories, or ``"categories"``
+        without an order.
     parameters
         Its parameters besides the linear predictor.
     parts
@@ -151,8 +152,8 @@ class Family:
             # Positive counts have another mean than all counts, by their dispersion.
             return frozenset(self.parameter_names)
         of_logs = (SIGMA,) if self.is_of_logs or self.is_of_quantiles else ()
-        of_zeros = {_EXTRA_ZERO, _ZERO}.intersection(self.parameters)
-        return frozenset(own.name for own in (*of_logs, *of_zeros))
+        apart = {_EXTRA_ZERO, _ZERO, _AT_ENDS, _AT_ONE}.intersection(self.parameters)
+        return frozenset(own.name for own in (*of_logs, *apart))
 
     @property
     def has_sigma(self) -> bool:
@@ -182,7 +183,19 @@ class Family:
     @property
     def is_discrete(self) -> bool:
         """Whether outcomes are whole numbers or categories."""
-        return self.outcome not in ("real", "positive", "nonnegative", "proportion")
+        continuous = ("real", "positive", "nonnegative", "proportion", "share")
+        return self.outcome not in continuous
+
+    @property
+    def inner_outcome(self) -> str:
+        """The values that the linear predictor is about; others are apart."""
+        inner = {"nonnegative": "positive", "share": "proportion"}
+        return inner.get(self.outcome, self.outcome)
+
+    @property
+    def apart(self) -> str:
+        """The values that have a probability of their own, and no density."""
+        return {"nonnegative": "0", "share": "0 or 1"}.get(self.outcome, "")
 
     @property
     def is_gaussian(self) -> bool:
@@ -260,7 +273,7 @@ _SLANT = FamilyParameter(
     guess=0.0,
 )
 
-_EXTRA_ZERO, _ZERO = (
+_EXTRA_ZERO, _ZERO, _AT_ENDS, _AT_ONE = (
     FamilyParameter(
         name,
         support="unit",
@@ -269,7 +282,7 @@ _EXTRA_ZERO, _ZERO = (
         searched=(1e-3, 0.99),
         guess=0.3,
     )
-    for name in ("zi", "hu")
+    for name in ("zi", "hu", "zoi", "coi")
 )
 
 _OF_PROBABILITY = ("logit", "probit", "cloglog")
@@ -402,6 +415,13 @@ FAMILIES: dict[str, Family] = {
             (_PRECISION,),
             compiled="probabilities",
             notation="Beta(mu * phi, (1 - mu) * phi)",
+        ),
+        Family(
+            "zero_one_inflated_beta",
+            ("logit",),
+            "share",
+            (_PRECISION, _AT_ENDS, _AT_ONE),
+            own_functions=("logit",),
         ),
         Family(
             "poisson",

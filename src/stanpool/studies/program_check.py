@@ -50,6 +50,7 @@ _OUTCOMES = {
     "positive": "amount",
     "nonnegative": "amount",
     "proportion": "share",
+    "share": "share",
     "binary": "win",
     "count": "count",
     "ordered": "grade",

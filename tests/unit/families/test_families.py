@@ -57,13 +57,18 @@ def _frozen(family: str, link: str) -> tuple[Any, dict[str, Any]]:
         return stats.poisson(np.exp(ETA)), {}
     if family == "negative_binomial":
         return stats.nbinom(1.7, 1.7 / (1.7 + np.exp(ETA))), {"phi": 1.7}
+    if family == "zero_one_inflated_beta":
+        distribution, parameters = _frozen("beta", link)
+        of_all = densities.WithPoints(distribution, {0.0: 0.14, 1.0: 0.21})
+        return of_all, {**parameters, "zoi": 0.35, "coi": 0.6}
     if family.startswith(("zero_inflated", "hurdle")):
         kind = "zi" if family.startswith("zero") else "hu"
         counts = family.removeprefix("zero_inflated_").removeprefix("hurdle_")
         distribution, parameters = _frozen(counts, link)
         own = {kind: 0.35}
         if counts in ("gamma", "lognormal"):
-            return densities.ZeroOrAmount(distribution, 0.35), {**parameters, **own}
+            of_all = densities.WithPoints(distribution, {0.0: 0.35})
+            return of_all, {**parameters, **own}
         return densities.Zeros(distribution, **own), {**parameters, **own}
     p = PROBABILITY[link](ETA)
     if family == "bernoulli":

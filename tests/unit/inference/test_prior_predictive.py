@@ -85,6 +85,8 @@ def point_at(model: sp.Model, prior: xr.Dataset, draw: int) -> Point:
         phi=float(at.get("phi", 1.0)),
         zi=float(at.get("zi", 0.5)),
         hu=float(at.get("hu", 0.5)),
+        zoi=float(at.get("zoi", 0.5)),
+        coi=float(at.get("coi", 0.5)),
         cutpoint=at.get("cutpoint", np.zeros(1)),
         latent=latent_at(model, at),
         tau_s=at.get("tau_s", np.zeros(0)),

@@ -76,6 +76,8 @@ def test_the_pilot_finds_what_data_were_simulated_with(family: str) -> None:
         ("skewed ~ x + (1 | g)", "skew_normal", "slant", 4.0),
         ("spent ~ x + (1 | g)", "hurdle_gamma", "shape", 2.0),
         ("spent ~ x + (1 | g)", "hurdle_lognormal", "hu", 0.3),
+        ("part ~ x + (1 | g)", "zero_one_inflated_beta", "phi", 6.0),
+        ("part ~ x + (1 | g)", "zero_one_inflated_beta", "coi", 0.25),
     ],
 )
 def test_the_pilot_finds_the_parameters_of_families(
@@ -97,6 +99,7 @@ def test_the_pilot_finds_the_parameters_of_families(
             "is_late": time > 600.0,
             "n": 12,
             "hits": rng.binomial(12, p),
+            "part": np.where(rng.random(2400) < 0.6, p, rng.random(2400) < 0.25),
             "wald": rng.wald(np.exp(6 + eta), 2000.0),
             "count": (count := rng.poisson(rate)),
             "inflated": count * (rng.random(2400) > 0.3),

@@ -65,10 +65,10 @@ def build_outcome(
             f"number first, for example by {example}."
         )
     y = check_support(family, values, what)
-    if family.outcome == "nonnegative" and not y.any():
+    if family.apart and not is_inner(family, y).any():
         raise DataError(
-            f"{what} is 0 in all {len(y)} rows, so that they say nothing about the "
-            f"positive outcomes of the family {family.name!r}. {_RIGHT_COLUMN}"
+            f"{what} is {family.apart} in all {len(y)} rows, so that they say nothing "
+            f"about the other outcomes of the family {family.name!r}. {_RIGHT_COLUMN}"
         )
     return y, ()
 
@@ -82,7 +82,7 @@ def refuse_constant(spec: ModelSpec, design: Design) -> None:
     has_scale = family.residuals is not None and spec.has_sigma
     is_plain = design.se is None and design.censored is None and design.count is None
     # Zeros behind a hurdle say nothing about the others.
-    y = design.y[design.y > 0] if family.outcome == "nonnegative" else design.y
+    y = design.y[is_inner(family, design.y)] if family.apart else design.y
     if has_scale and is_plain and design.offset is None and y.size and np.ptp(y) == 0:
         which = f"all {design.rows} rows"
         if y.size < design.rows:
@@ -130,6 +130,7 @@ _SUPPORTS: Mapping[str, tuple[Callable[[np.ndarray], np.ndarray], str]] = {
     "positive": (lambda y: (y > 0) & np.isfinite(y), "positive"),
     "nonnegative": (lambda y: (y >= 0) & np.isfinite(y), "0 or more"),
     "proportion": (lambda y: (y > 0) & (y < 1), "between 0 and 1, and neither,"),
+    "share": (lambda y: (y >= 0) & (y <= 1), "between 0 and 1, or either,"),
     "binary": (lambda y: (y == 0) | (y == 1), "0 or 1"),
     "count": (
         lambda y: np.isclose(y, np.round(y), rtol=0, atol=1e-9) & (y >= 0),
@@ -138,13 +139,24 @@ _SUPPORTS: Mapping[str, tuple[Callable[[np.ndarray], np.ndarray], str]] = {
 }
 
 
+def is_inner(family: Family, y: np.ndarray) -> np.ndarray:
+    """Say of each outcome whether the linear predictor is about it."""
+    return _SUPPORTS[family.inner_outcome][0](y)
+
+
 def check_support(family: Family, y: np.ndarray, what: str) -> np.ndarray:
     """Return outcomes, whole numbers as such; refuse those outside the support."""
     is_good, must = _SUPPORTS[family.outcome]
     bad, advice = ~is_good(y), _OTHER_FAMILY
-    if family.outcome == "positive" and not y[bad].any():
-        behind = [x.name for x in FAMILIES.values() if x.outcome == "nonnegative"]
-        advice = f"Families of outcomes that may be 0 are {quote_list(behind)}."
+    others = [
+        each
+        for each in FAMILIES.values()
+        if each.apart and each.inner_outcome == family.outcome
+    ]
+    if others and _SUPPORTS[others[0].outcome][0](y[bad]).all():
+        which = "the families" if others[1:] else "the family"
+        names = quote_list([each.name for each in others])
+        advice = f"Outcomes that may be {others[0].apart} have {which} {names}."
     refuse_rows(y, bad, f"{what} must be {must} for {family.name!r}", advice)
     if not family.is_discrete:
         return y

@@ -29,6 +29,7 @@ import numpy as np
 
 from stanpool.base.arrays import Array
 from stanpool.data.design.design import Design, FactorDesign
+from stanpool.data.design.outcome import is_inner
 from stanpool.data.likelihood import log_likelihood
 from stanpool.families.functions import LINKS
 from stanpool.families.registry import family_functions
@@ -471,8 +472,9 @@ def _start(spec: ModelSpec, design: Design) -> tuple[dict[str, Any], float, floa
         assert functions.cutpoints is not None
         return {"cutpoint": functions.cutpoints(counts / counts.sum())}, 0.0, 1.0
     offset = np.zeros_like(y) if design.offset is None else design.offset
-    if family.outcome == "nonnegative" and y.any():
-        offset, y = offset[y > 0], y[y > 0]
+    inner = is_inner(family, y) if family.apart else np.zeros(0)
+    if inner.any():
+        offset, y = offset[inner], y[inner]
     if family.is_of_logs:
         y = np.log(np.maximum(y, np.finfo(float).tiny))
     spread, parameters = 1.0, dict[str, Any]()

@@ -58,6 +58,7 @@ from functools import partial
 import numpy as np
 
 from stanpool.data.design.design import Design
+from stanpool.data.design.outcome import is_inner
 from stanpool.language.family import FAMILIES, FamilyParameter
 from stanpool.language.model_spec import ModelSpec
 
@@ -180,12 +181,12 @@ def residual_scale(spec: ModelSpec, design: Design) -> float:
 def _modelled(spec: ModelSpec, design: Design) -> Design:
     """Return the design of the outcomes that the linear predictor is about.
 
-    Amounts of 0 have a probability of their own. What is left is on the scale of the
-    logarithm where that is what is modelled.
+    Amounts of 0 have a probability of their own, and so have proportions at an end.
+    What is left is on the scale of the logarithm where that is what is modelled.
     """
     family = FAMILIES[spec.family]
-    if family.outcome == "nonnegative":
-        design = design.take(np.flatnonzero(design.y > 0))
+    if family.apart:
+        design = design.take(np.flatnonzero(is_inner(family, design.y)))
     return replace(design, y=np.log(design.y)) if family.is_of_logs else design
 
 
@@ -197,7 +198,9 @@ def outcome_spread(spec: ModelSpec) -> str:
 
 def _named(spec: ModelSpec) -> str:
     """Write which outcomes the linear predictor is about."""
-    return "y[y > 0]" if FAMILIES[spec.family].outcome == "nonnegative" else "y"
+    inner = {"positive": "y[y > 0]", "proportion": "y[0 < y < 1]"}
+    family = FAMILIES[spec.family]
+    return inner[family.inner_outcome] if family.apart else "y"
 
 
 def parameter_unit(own: FamilyParameter, design: Design) -> float:
@@ -251,7 +254,7 @@ def _locations(spec: ModelSpec, design: Design) -> tuple[float, ...]:
     offset = 0.0 if design.offset is None else design.mean_of(design.offset)
     if spec.link_name == "identity":
         return (design.mean_of(design.y) - offset,)
-    kind = FAMILIES[spec.family].outcome
+    kind = FAMILIES[spec.family].inner_outcome
     if kind == "ordered":
         return (0.0,)
     if kind == "categories":

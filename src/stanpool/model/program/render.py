@@ -180,6 +180,8 @@ def _functions(structure: Structure) -> list[str]:
     family = FAMILIES[structure.family]
     if family.has_own_zeros:
         needed.append("rows_where_zero" + "_of_reals" * (not family.is_discrete))
+    if family.outcome == "share":
+        needed.append("rows_at_ends")
     if family.steps and structure.link in FAMILIES[family.steps].own_functions:
         needed.append(f"{family.steps}_{structure.link}")
     if structure.link in family.own_functions:
