@@ -5,7 +5,9 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -180,15 +182,46 @@ def test_an_address_of_nothing_is_named(address: Any, message: str) -> None:
         (OSError("AWS Error NETWORK_CONNECTION during HeadObject"), "does not answer"),
         (OSError("Unable to load libjvm: no such file"), "JAVA_HOME"),
         (ImportError("Install s3fs to access S3"), "Install the package"),
+        (OSError("could not authenticate the request"), "set the credentials"),
+        (FileNotFoundError("s3://bucket/rows403"), "nothing at this address"),
     ],
 )
 def test_what_a_library_refuses_is_said_in_its_words_with_what_to_do(
     problem: Exception, advice: str
 ) -> None:
-    found = str(failure("'s3://bucket/rows'", problem))
-    assert found.startswith(f"cannot read 's3://bucket/rows': {type(problem).__name__}")
+    found = str(failure("'s3://bucket/rows403'", problem))
+    said = f"cannot read 's3://bucket/rows403': {type(problem).__name__}"
+    assert found.startswith(said)
     assert str(problem) in found
     assert advice in found
+
+
+def test_what_a_server_answers_decides_the_advice() -> None:
+    pytest.importorskip("aiohttp")
+
+    class Refusing(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_error(int(self.path.split("/")[1]))
+
+        do_HEAD = do_GET
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+        at = f"http://127.0.0.1:{server.server_port}"
+        Thread(target=server.serve_forever, daemon=True).start()
+        for code, said in (
+            (401, "set the credentials"),
+            (403, "set the credentials"),
+            (404, "nothing at this address"),
+            (500, "does not answer"),
+        ):
+            with pytest.raises(DataError, match=said):
+                sp.Model("y ~ x", f"{at}/{code}/rows.parquet")
+        server.shutdown()
+    with pytest.raises(DataError, match="does not answer: check the address"):
+        sp.Model("y ~ x", f"{at}/403/rows.csv")
 
 
 def test_csv_at_an_address_is_read_in_chunks(tmp_path: Path) -> None:

@@ -108,8 +108,15 @@ def failure(named: str, problem: Exception) -> Exception:
     """Say that rows could not be had, in the words of the library, and what to do."""
     if isinstance(problem, StanpoolError | MemoryError):
         return problem
+    if isinstance(problem, FileNotFoundError) and isinstance(
+        problem.__cause__, Exception
+    ):
+        problem = problem.__cause__  # that of fsspec is more exact
     text = " ".join(str(problem).split()).rstrip(".") or "no message"
-    known = f"{type(problem).__name__}: {text}".lower()
+    # A number in the address is not the code of an answer.
+    known = (
+        f"{type(problem).__name__}: {text.replace(named.strip(chr(39)), '')}".lower()
+    )
     advice = next(
         (advice for words, advice in _ADVICE.items() if any(w in known for w in words)),
         "Read a few rows of it without stanpool to see what is wrong.",
@@ -127,6 +134,8 @@ _ADVICE: Mapping[tuple[str, ...], str] = {
         "403",
         "credential",
         "permission",
+        "unauthorized",
+        "authentic",
     ): (
         "You are not permitted to read it, or the server does not know who you are: "
         "set the credentials as for any other program that reads it (such as "
@@ -139,9 +148,10 @@ _ADVICE: Mapping[tuple[str, ...], str] = {
         "fsspec.available_protocols() lists them. Check the spelling, or open it "
         "yourself and pass pyarrow.dataset.dataset(path, filesystem=...)."
     ),
-    ("network_connection", "connectionrefused", "connect to server", "timeout"): (
-        "The server does not answer: check the address and the network."
-    ),
+    (
+        *("network_connection", "connectionrefused", "connect to server", "timeout"),
+        *("cannot connect", "name or service not known", "server error"),
+    ): ("The server does not answer: check the address and the network."),
     ("libjvm", "libhdfs"): (
         "pyarrow reads hdfs:// by the libraries of Java and Hadoop: install them, and "
         "set JAVA_HOME and HADOOP_HOME."

@@ -76,6 +76,7 @@ def _file_system(address: str) -> tuple[Any, str]:
             "fsspec it does: pip install 'stanpool[remote]'."
         ) from None
     system, path = fsspec.core.url_to_fs(address)
+    system.info(path)  # says what is wrong, which pyarrow does not pass on
     return fs.PyFileSystem(fs.FSSpecHandler(system)), path
 
 
