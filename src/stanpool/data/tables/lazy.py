@@ -113,10 +113,8 @@ def failure(named: str, problem: Exception) -> Exception:
     ):
         problem = problem.__cause__  # that of fsspec is more exact
     text = " ".join(str(problem).split()).rstrip(".") or "no message"
-    # A number in the address is not the code of an answer.
-    known = (
-        f"{type(problem).__name__}: {text.replace(named.strip(chr(39)), '')}".lower()
-    )
+    without_address = text.replace(named.strip("'"), "")  # whose 403 is no answer
+    known = f"{type(problem).__name__}: {without_address}".lower()
     advice = next(
         (advice for words, advice in _ADVICE.items() if any(w in known for w in words)),
         "Read a few rows of it without stanpool to see what is wrong.",
@@ -151,7 +149,7 @@ _ADVICE: Mapping[tuple[str, ...], str] = {
     (
         *("network_connection", "connectionrefused", "connect to server", "timeout"),
         *("cannot connect", "name or service not known", "server error"),
-    ): ("The server does not answer: check the address and the network."),
+    ): ("The server does not answer, or fails: check the address and the network."),
     ("libjvm", "libhdfs"): (
         "pyarrow reads hdfs:// by the libraries of Java and Hadoop: install them, and "
         "set JAVA_HOME and HADOOP_HOME."
