@@ -260,3 +260,33 @@ def test_power_is_that_of_a_cluster_randomised_trial() -> None:
         power = stats.nct.sf(limit, df, shift)
         assert abs(row.power - power) < 4 * np.sqrt(power * (1 - power) / 200)
         assert row.failed == 0
+
+
+@pytest.mark.slow
+def test_power_is_that_of_the_example_of_simr() -> None:
+    """Green and MacLeod (2016), Methods in Ecology and Evolution 7(4), 493-498.
+
+    Their data (simdata of simr 1.0), of which x, g and z are used. lme4 1.1-31's
+    glmer(z ~ x + (1 | g), poisson) gives the intercept and the scale that are assumed.
+    """
+    counts = [3, 3, 3, 2, 3, 2, 3, 0, 2, 1, 2, 3, 2, 1, 1]
+    counts += [3, 2, 3, 0, 2, 9, 7, 6, 2, 2, 4, 3, 4, 2, 2]
+    pilot = {
+        "z": counts,
+        "x": np.tile(np.arange(1, 11), 3),
+        "g": np.repeat([*"abc"], 10),
+    }
+    found = sp.design(
+        sp.Model("z ~ x + (1 | g)", pilot, family="poisson"),
+        goal="beta[x]",
+        assume={"Intercept": 1.54079, "beta[x]": -0.05, "tau_g[Intercept]": 0.2889},
+        groups=3,
+        rows=10,
+        simulations=300,
+        **{**QUICK, "draws": 500},
+    )
+    row = found.table.iloc[0]
+    power, simulations = 0.3340, 1000  # published; a Wald test at 5 per cent
+    error = np.sqrt(power * (1 - power) * (1 / 300 + 1 / simulations))
+    assert abs(row["power"] - power) < 4 * error
+    assert row["failed"] == 0
