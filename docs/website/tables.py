@@ -37,6 +37,12 @@ MOMENTS = {
         "quantile regression: mu is the median, or what `quantile(0.9)` of the "
         "outcomes are below",
     ),
+    "von_mises": (
+        "",
+        "",
+        "directions and times of day, as angles in radians; mu is the mean direction, "
+        "and kappa large where outcomes are near it",
+    ),
     "lognormal": (
         "exp(mu + sigma^2 / 2)",
         "(exp(sigma^2) - 1) * exp(2 * mu + sigma^2)",
@@ -205,6 +211,7 @@ def _outcome(family: Family) -> str:
         "nonnegative": "a number from 0 on",
         "proportion": "a number above 0 and below 1",
         "share": "a number from 0 to 1",
+        "angle": "an angle from -pi to pi",
         "binary": "0 and 1, False and True, or text or a categorical of two levels, "
         "the second of which is success",
         "count": "a whole number from 0 on",

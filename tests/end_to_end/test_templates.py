@@ -49,6 +49,7 @@ SLOW = (
     "complete_pooling_sratio",
     "complete_pooling_sratio_cloglog",
     "complete_pooling_sratio_probit",
+    "complete_pooling_von_mises",
     "complete_pooling_weibull_truncated_both",
     "complete_pooling_zero_inflated_binomial",
     "complete_pooling_zero_inflated_binomial_zi_formula",

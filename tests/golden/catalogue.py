@@ -215,6 +215,7 @@ OTHER_OUTCOMES = {
     "student_t": "y",
     "skew_normal": "y",
     "asymmetric_laplace": "y | quantile(0.9)",
+    "von_mises": "angle",
     "lognormal": "amount",
     "gamma": "amount",
     "exponential": "amount",
@@ -294,6 +295,7 @@ PARTS = (
     ("spent | weights(w) ~ x1 + (1 | g)", {"family": "hurdle_gamma"}),
     ("spent ~ x1 + (1 | g)", {"family": "hurdle_lognormal", "residual": "g"}),
     ("part | weights(w) ~ x1 + (1 | g)", {"family": "zero_one_inflated_beta"}),
+    ("angle | weights(w) ~ x1 + (1 | g)", {"family": "von_mises"}),
     (
         "y | weights(w) ~ x1 + (1 | g)",
         {"family": "skew_normal", "residual": "g"},
@@ -426,6 +428,7 @@ FORMULAS = (
         ["part ~ x1 + (1 | g)", "phi ~ x1", "zoi ~ x2", "coi ~ x3 + (1 | g)"],
         {"family": "zero_one_inflated_beta"},
     ),
+    (["angle ~ x1", "kappa ~ x2"], {"family": "von_mises"}),
     (
         ["spent ~ x1 + (1 | g)", "hu ~ x2 + (1 | g)", "sigma ~ x3"],
         {"family": "hurdle_lognormal"},
@@ -548,6 +551,7 @@ def _small_data() -> pd.DataFrame:
         amount=amount,
         spent=np.where(amount < 1.0, 0.0, amount),
         share=(share := rng.beta(2.0, 3.0, rows)),
+        angle=2 * np.arctan(0.7 * frame["y"] - 1.5),
         part=np.where(share < 0.35, 0.0, np.where(share > 0.5, 1.0, share)),
         grade=pd.Categorical(
             np.array(["low", "fair", "high"])[np.arange(rows) * 5 % 7 % 3],

@@ -35,7 +35,7 @@ from stanpool.data.design.design import FactorDesign, ParameterDesign
 from stanpool.data.design.predictors.latent_factors import LatentDesign
 
 # Of families, besides the residual scale: the fields of a point.
-OWN_PARAMETERS = ("nu", "slant", "shape", "phi", "zi", "hu", "zoi", "coi")
+OWN_PARAMETERS = ("nu", "slant", "shape", "phi", "zi", "hu", "zoi", "coi", "kappa")
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,7 @@ class Point:
     hu: float = 0.5
     zoi: float = 0.5
     coi: float = 0.5
+    kappa: float = 1.0
     cutpoint: np.ndarray = field(default_factory=lambda: np.zeros(1))
     latent: Latent | None = None
     tau_s: np.ndarray = field(default_factory=lambda: np.zeros(0))
@@ -144,11 +145,12 @@ def random_point(model: sp.Model, rng: np.random.Generator) -> Point:
         nu=1 + rng.lognormal(),
         slant=rng.normal(),
         shape=rng.lognormal(),
-        phi=rng.lognormal(),
+        phi=(phi := rng.lognormal()),
         zi=rng.beta(2, 2),
         hu=(hu := rng.beta(2, 2)),
         zoi=0.9 * hu,
         coi=1 - hu,
+        kappa=phi,
         cutpoint=cutpoint if is_in_order else cutpoint[::-1],
         latent=_random_latent(model, rng),
         tau_s=rng.lognormal(size=len(design.smooths)),
@@ -807,6 +809,7 @@ def _outcome(model: sp.Model, data: pd.DataFrame, eta: np.ndarray, at: Point) ->
         "logit": lambda: expit(eta),
         "probit": lambda: stats.norm.cdf(eta),
         "cloglog": lambda: -np.expm1(-np.exp(eta)),
+        "tan_half": lambda: 2 * np.arctan(eta),
     }[spec.link_name]()
     complement = {
         "logit": lambda: expit(-eta),
@@ -832,6 +835,7 @@ def _outcome(model: sp.Model, data: pd.DataFrame, eta: np.ndarray, at: Point) ->
         "asymmetric_laplace": lambda: asymmetric_laplace(
             mean, scale, spec.quantile or 0.5
         ),
+        "von_mises": lambda: Directions(mean, own["kappa"]),
         "lognormal": lambda: stats.lognorm(scale, scale=np.exp(mean)),
         "gamma": lambda: stats.gamma(own["shape"], scale=mean / own["shape"]),
         "exponential": lambda: stats.expon(scale=mean),
@@ -997,6 +1001,42 @@ class WithPoints:
         points = rng.choice(list(self.points), shape)
         others = self.others.rvs(shape, random_state=rng)
         return np.where(rng.random(shape) < 1 / 3, points, others)
+
+
+@dataclass(frozen=True)
+class Directions:
+    """Von Mises distributions of angles from -pi to pi, of which SciPy's are turned."""
+
+    mu: Any
+    kappa: Any
+
+    @property
+    def dist(self) -> Any:
+        """SciPy's distribution without its parameters."""
+        return stats.vonmises
+
+    def logpdf(self, y: Any) -> Any:
+        """Return the log density."""
+        return stats.vonmises.logpdf(y, self.kappa, loc=self.mu)
+
+    def mean(self) -> Any:
+        """Return the mean direction."""
+        return self.mu
+
+    def var(self) -> Any:
+        """Return the variance of deviations from it, by a Fourier series."""
+        k = np.arange(1, 200)
+        ratios = special.ive(k, self.kappa) / special.ive(0, self.kappa)
+        return np.pi**2 / 3 + 4 * np.sum((-1.0) ** k / k**2 * ratios) + 0 * self.mu
+
+    def moment(self, power: int) -> Any:
+        """Return a moment of the angles as numbers."""
+        y = np.linspace(-np.pi, np.pi, 20_001)[:, None]
+        return np.trapezoid(y**power * np.exp(self.logpdf(y)), y, axis=0)
+
+    def rvs(self, shape: tuple[int, ...], random_state: int) -> Any:
+        """Draw any directions, whatever their probabilities."""
+        return np.random.default_rng(random_state).uniform(-np.pi, np.pi, shape)
 
 
 NOISE = {"logit": stats.logistic, "probit": stats.norm, "cloglog": stats.gumbel_l}

@@ -335,6 +335,7 @@ KINDS = {
     "zi": ("zero_inflated_poisson", 1, (-0.5, 1.0)),
     "hu": ("hurdle_gamma", 1.0, (-0.5, 1.0)),
     "zoi": ("zero_one_inflated_beta", 0.5, (-0.5, 1.0)),
+    "kappa": ("von_mises", 1.0, (1.0, 0.5)),
     "coi": ("zero_one_inflated_beta", 0.5, (-0.5, 1.0)),
 }
 

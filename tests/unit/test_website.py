@@ -45,7 +45,7 @@ def test_mean_and_variance_of_families_are_as_their_densities_have_them(
     name: str,
 ) -> None:
     own = {"sigma": 0.7, "nu": 5.0, "shape": 2.5, "phi": 3.0, "zi": 0.3, "hu": 0.3}
-    own |= {"slant": -2.0, "zoi": 0.3, "coi": 0.6}
+    own |= {"slant": -2.0, "zoi": 0.3, "coi": 0.6, "kappa": 2.0}
     family, functions = FAMILIES[name], family_functions(name)
     known = {each: own[each] for each in family.parameter_names}
     if "trials" in family.parts:

@@ -110,9 +110,10 @@ class Model(PreparedModel):
         data) raise an error.
     family
         ``"gaussian"``, ``"student_t"``, ``"skew_normal"``,
-        ``"asymmetric_laplace"`` (quantile regression), ``"lognormal"``, ``"gamma"``,
-        ``"exponential"``, ``"weibull"``, ``"inverse_gaussian"``,
-        ``"bernoulli"``, ``"binomial"``, ``"beta_binomial"``, ``"beta"``,
+        ``"asymmetric_laplace"`` (quantile regression), ``"von_mises"`` (angles in
+        radians), ``"lognormal"``, ``"gamma"``, ``"exponential"``, ``"weibull"``,
+        ``"inverse_gaussian"``, ``"bernoulli"``, ``"binomial"``, ``"beta_binomial"``,
+        ``"beta"``,
         ``"zero_one_inflated_beta"``, ``"poisson"``, ``"negative_binomial"``,
         ``"zero_inflated_poisson"``, ``"zero_inflated_negative_binomial"``,
         ``"zero_inflated_binomial"``,

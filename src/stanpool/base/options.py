@@ -12,7 +12,7 @@ from typing import Literal
 
 Pooling = Literal["complete", "none", "partial"]
 Parameterization = Literal["auto", "centered", "noncentered", "adaptive", "marginal"]
-Link = Literal["identity", "log", "logit", "probit", "cloglog"]
+Link = Literal["identity", "log", "logit", "probit", "cloglog", "tan_half"]
 
 Groups = Literal["fitted", "redrawn"]
 NewGroups = Literal["error", "population", "resample", "zero"]

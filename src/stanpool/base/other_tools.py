@@ -186,6 +186,7 @@ _FAMILIES: Mapping[str, tuple[str, ...]] = {
         *("survival", "survreg", "aft", "weibullaft", "weibullph", "cox", "coxph"),
     ),
     "'gamma' or 'lognormal'": (*("tweedie", "frechet", "shiftedlognormal"),),
+    "'von_mises'": ("vonmises", "circular", "angular", "projectednormal"),
     "'skew_normal'": ("skewnormal", "sn", "exgaussian"),
     "'asymmetric_laplace', and 'y | quantile(0.9) ~ ...'": (
         *("asymlaplace", "asymmetriclaplace", "laplace", "quantile", "quantreg"),

@@ -115,6 +115,7 @@ def draw_outcomes(
         "nonnegative": (0.0, LARGEST_NUMBER),
         "proportion": (TINY, BELOW_ONE),
         "share": (0.0, 1.0),
+        "angle": (-np.pi, np.pi),
     }
     either = (-LARGEST_NUMBER, LARGEST_NUMBER)
     return np.asarray(np.clip(drawn, *ends.get(FAMILIES[spec.family].outcome, either)))

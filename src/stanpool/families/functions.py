@@ -120,6 +120,12 @@ LINKS: Mapping[str, LinkFunctions] = {
         lambda eta: log1m_exp(-np.exp(eta)),
         lambda eta: -np.exp(eta),
     ),
+    # Of angles, which may be negative.
+    "tan_half": LinkFunctions(
+        lambda mu: np.tan(0.5 * np.asarray(mu)),
+        lambda eta: 2.0 * np.arctan(eta),
+        lambda eta: np.log(2.0 * np.arctan(eta)),
+    ),
 }
 
 

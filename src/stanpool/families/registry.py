@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 from stanpool.base.errors import check_choice
+from stanpool.families.angles import von_mises
 from stanpool.families.categories import acat, categorical, ordinal, sratio
 from stanpool.families.counts import (
     beta_binomial,
@@ -82,6 +83,7 @@ _BUILDERS: Mapping[str, Callable[[LinkFunctions], FamilyFunctions]] = {
     "student_t": lambda link: location_scale(STUDENT_T, link),
     "skew_normal": skew_normal,
     "asymmetric_laplace": asymmetric_laplace,
+    "von_mises": von_mises,
     "lognormal": lambda link: location_scale(NORMAL, link, is_log=True),
     "gamma": gamma,
     "exponential": exponential,

@@ -70,8 +70,8 @@ class Family:
     outcome
         What values the outcome takes: ``"real"``, ``"positive"``, ``"nonnegative"``,
         ``"proportion"`` (between 0 and 1), ``"share"`` (between 0 and 1, or either),
-        ``"binary"``, ``"count"``, ``"ordered"`` categories, or ``"categories"``
-        without an order.
+        ``"angle"`` (from -pi to pi), ``"binary"``, ``"count"``, ``"ordered"``
+        categories, or ``"categories"`` without an order.
     parameters
         Its parameters besides the linear predictor.
     parts
@@ -183,8 +183,12 @@ class Family:
     @property
     def is_discrete(self) -> bool:
         """Whether outcomes are whole numbers or categories."""
-        continuous = ("real", "positive", "nonnegative", "proportion", "share")
-        return self.outcome not in continuous
+        return self.outcome in ("binary", "count", "ordered", "categories")
+
+    @property
+    def is_circular(self) -> bool:
+        """Whether outcomes are directions: -pi and pi are the same."""
+        return self.outcome == "angle"
 
     @property
     def inner_outcome(self) -> str:
@@ -273,6 +277,10 @@ _SLANT = FamilyParameter(
     guess=0.0,
 )
 
+_CONCENTRATION = FamilyParameter(
+    "kappa", prior="gamma(2, 0.01)", source="as in brms", guess=2.0
+)
+
 _EXTRA_ZERO, _ZERO, _AT_ENDS, _AT_ONE = (
     FamilyParameter(
         name,
@@ -331,6 +339,7 @@ FAMILIES: dict[str, Family] = {
             stan_name="skew_double_exponential",
             notation="AsymmetricLaplace(mu, sigma, quantile)",
         ),
+        Family("von_mises", ("tan_half",), "angle", (_CONCENTRATION,)),
         Family(
             "lognormal",
             ("identity",),

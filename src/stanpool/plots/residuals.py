@@ -10,6 +10,7 @@ from stanpool.base.arguments import public
 from stanpool.base.arrays import LARGE_ARRAY, Array
 from stanpool.base.errors import SpecError
 from stanpool.base.options import ResidualKind
+from stanpool.families.angles import within_half_turn
 from stanpool.inference.prediction.integrated.group_likelihood import grouping
 from stanpool.inference.prediction.summaries import predict_table
 from stanpool.language.family import FAMILIES
@@ -149,6 +150,11 @@ def _residuals(fit: FitResult, kind: str, seed: int) -> tuple[Array, Array]:
             draws = len(drawn) if is_large else None
             table = predict_table(fit, kind="epred", draws=draws)
             expected = table["mean"].to_numpy()
+        if FAMILIES[fit.model.spec.family].is_circular:
+            return (
+                within_half_turn(observed - expected),
+                within_half_turn(drawn - expected),
+            )
         return observed - expected, drawn - expected
     from scipy import stats  # type: ignore[import-untyped]
 

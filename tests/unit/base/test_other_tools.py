@@ -41,6 +41,7 @@ def refusal(kind, call, *arguments, **options) -> str:
         ("ZIP", "zero_inflated_poisson"),
         ("hurdle_negbinomial", "hurdle_negative_binomial"),
         ("ziGamma", "hurdle_gamma"),
+        ("vonmises", "von_mises"),
         ("zoib", "zero_one_inflated_beta"),
         ("t", "student_t"),
         ("wald", "inverse_gaussian"),

@@ -42,6 +42,8 @@ def _frozen(family: str, link: str) -> tuple[Any, dict[str, Any]]:
     if family == "asymmetric_laplace":
         own = {"sigma": 0.8, "quantile": 0.9}
         return densities.asymmetric_laplace(ETA, 0.8, 0.9), own
+    if family == "von_mises":
+        return densities.Directions(2 * np.arctan(ETA), 2.5), {"kappa": 2.5}
     if family == "lognormal":
         return stats.lognorm(0.4, scale=np.exp(ETA)), {"sigma": 0.4}
     if family == "gamma":
@@ -172,7 +174,7 @@ def test_draws_have_scipys_distribution(family: str, link: str) -> None:
     for power in (1, 2):
         moment = (y.astype(float) ** power).mean(axis=0)
         error = (y.astype(float) ** power).std(axis=0) / np.sqrt(DRAWS)
-        expected = distribution.mean() if power == 1 else distribution.moment(2)
+        expected = distribution.moment(power)
         assert np.all(np.abs(moment - expected) < 4.5 * error + 1e-12)
 
 
@@ -199,7 +201,7 @@ def test_inverse_undoes_the_link(link: str) -> None:
     functions = LINKS[link]
     mu = functions.inverse(ETA)
     np.testing.assert_allclose(functions.apply(mu), ETA, rtol=1e-12, atol=1e-12)
-    if link != "identity":
+    if link not in ("identity", "tan_half"):  # which may be negative
         np.testing.assert_allclose(functions.log_inverse(ETA), np.log(mu), rtol=1e-12)
     if functions.log_complement is not None:
         complement = functions.log_complement(ETA)

@@ -87,6 +87,7 @@ def point_at(model: sp.Model, prior: xr.Dataset, draw: int) -> Point:
         hu=float(at.get("hu", 0.5)),
         zoi=float(at.get("zoi", 0.5)),
         coi=float(at.get("coi", 0.5)),
+        kappa=float(at.get("kappa", 1.0)),
         cutpoint=at.get("cutpoint", np.zeros(1)),
         latent=latent_at(model, at),
         tau_s=at.get("tau_s", np.zeros(0)),

@@ -131,6 +131,10 @@ _SUPPORTS: Mapping[str, tuple[Callable[[np.ndarray], np.ndarray], str]] = {
     "nonnegative": (lambda y: (y >= 0) & np.isfinite(y), "0 or more"),
     "proportion": (lambda y: (y > 0) & (y < 1), "between 0 and 1, and neither,"),
     "share": (lambda y: (y >= 0) & (y <= 1), "between 0 and 1, or either,"),
+    "angle": (
+        lambda y: np.abs(y) <= np.pi,
+        "an angle in radians, from -pi to pi,",
+    ),
     "binary": (lambda y: (y == 0) | (y == 1), "0 or 1"),
     "count": (
         lambda y: np.isclose(y, np.round(y), rtol=0, atol=1e-9) & (y >= 0),
@@ -153,6 +157,11 @@ def check_support(family: Family, y: np.ndarray, what: str) -> np.ndarray:
         for each in FAMILIES.values()
         if each.apart and each.inner_outcome == family.outcome
     ]
+    if family.is_circular and np.isfinite(y).all():
+        advice = (
+            "Of y in radians, arctan2(sin(y), cos(y)) is the same direction; of "
+            "degrees, so it is of y * pi / 180."
+        )
     if others and _SUPPORTS[others[0].outcome][0](y[bad]).all():
         which = "the families" if others[1:] else "the family"
         names = quote_list([each.name for each in others])

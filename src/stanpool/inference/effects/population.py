@@ -46,8 +46,9 @@ from stanpool.language.model_spec import ModelSpec
 from stanpool.model.terms.unseen import NewLevels
 
 # The error of the rule is exp(-2 pi (strip / sd) / step), where the strip is how far
-# from the real line an inverse link is analytic (logit) and bounded (cloglog).
-_STRIP = {"logit": math.pi, "cloglog": math.pi / 2}
+# from the real line an inverse link is analytic (logit, tan_half) and bounded
+# (cloglog).
+_STRIP = {"logit": math.pi, "cloglog": math.pi / 2, "tan_half": 1.0}
 _DIGITS = 23.0  # of the error, in natural logarithms: 1e-10
 _LARGEST_STEP, _SMALLEST_STEP = 0.75, 0.02
 # Farther away is 1e-15 of a normal distribution.

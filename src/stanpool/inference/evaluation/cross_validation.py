@@ -38,6 +38,7 @@ from stanpool.data.likelihood import (
     expected_outcomes,
     known_bounds,
 )
+from stanpool.families.angles import within_half_turn
 from stanpool.inference.prediction.integrated.group_likelihood import (
     Grouping,
 )
@@ -145,6 +146,8 @@ class CrossValidation:
     def rmse(self) -> float:
         """The root mean squared error of the expected outcomes."""
         errors = self.rows["y"] - self.rows["predicted"]
+        if FAMILIES[self.model.spec.family].is_circular:
+            errors = within_half_turn(errors)
         return float(np.sqrt((errors**2).mean()))
 
     @property

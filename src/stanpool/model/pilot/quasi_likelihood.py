@@ -31,6 +31,7 @@ from stanpool.base.arrays import Array
 from stanpool.data.design.design import Design, FactorDesign
 from stanpool.data.design.outcome import is_inner
 from stanpool.data.likelihood import log_likelihood
+from stanpool.families.angles import mean_direction
 from stanpool.families.functions import LINKS
 from stanpool.families.registry import family_functions
 from stanpool.language.family import BINARY_FAMILY, FAMILIES, FamilyParameter
@@ -481,6 +482,8 @@ def _start(spec: ModelSpec, design: Design) -> tuple[dict[str, Any], float, floa
     if spec.link_name == "identity":
         mean = float(np.mean(y - offset))
         spread = float(np.std(y - offset)) or 1.0
+    elif family.is_circular:
+        mean = float(LINKS[spec.link_name].apply(0.95 * mean_direction(y)))
     elif spec.link_name != "log":  # a probability
         trials = 1.0 if design.trials is None else design.trials
         share = (y.sum() + 0.5) / (np.sum(trials * np.ones_like(y)) + 1.0)

@@ -66,7 +66,9 @@ _UNITS: Mapping[str, tuple[float, str]] = {
     "logit": (math.pi / math.sqrt(3.0), "pi/sqrt(3)"),
     "probit": (1.0, "1"),
     "cloglog": (math.pi / math.sqrt(6.0), "pi/sqrt(6)"),
+    "tan_half": (1.0, "1"),
 }
+_FARTHEST = 3.0  # direction that intercepts of angles are located at
 # Where rules of default priors come from, as tables of priors cite it.
 RSTANARM = "rstanarm"
 PC_PRIOR = "Simpson et al. 2017"
@@ -249,6 +251,7 @@ def _unit(spec: ModelSpec, design: Design) -> tuple[float, str]:
 def _locations(spec: ModelSpec, design: Design) -> tuple[float, ...]:
     """Return where intercepts lie: the outcome's mean through the link."""
     # Loaded here: SciPy takes long, and exact samplers import this module without it.
+    from stanpool.families.angles import mean_direction
     from stanpool.families.functions import LINKS
 
     offset = 0.0 if design.offset is None else design.mean_of(design.offset)
@@ -257,6 +260,10 @@ def _locations(spec: ModelSpec, design: Design) -> tuple[float, ...]:
     kind = FAMILIES[spec.family].inner_outcome
     if kind == "ordered":
         return (0.0,)
+    if kind == "angle":
+        # Opposite to 0 the link has no bound.
+        direction = np.clip(mean_direction(design.y), -_FARTHEST, _FARTHEST)
+        return (float(LINKS[spec.link_name].apply(direction)) - offset,)
     if kind == "categories":
         sizes = np.bincount(design.y, minlength=len(design.categories))
         reference, *others = np.log(np.maximum(sizes, 0.5))

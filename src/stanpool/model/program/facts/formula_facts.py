@@ -26,6 +26,7 @@ INVERSE_LINKS = {
     "logit": "inv_logit",
     "probit": "Phi",
     "cloglog": "inv_cloglog",
+    "tan_half": "2 * atan",
 }
 
 
