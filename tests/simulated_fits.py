@@ -203,6 +203,7 @@ def fit_of_points(
         "sigma_j": stacked([each.sigmas for each in points]),
         "cutpoint": stacked([each.cutpoint for each in points]),
         "tau_s": stacked([each.tau_s for each in points]),
+        "lengthscale": stacked([each.lengthscale for each in points]),
     }
     scales = ("beta_local", "beta_global", "beta_slab")
     for name in ("sigma", "tau_sigma", *scales, *densities.OWN_PARAMETERS):
@@ -239,7 +240,7 @@ def _of_formula(
     """Return the coefficients of a parameter's formula, of groups in full."""
     own, name = point.formulas[design.parameter], design.parameter
     found = {f"beta_{name}": own.beta, f"alpha_{name}": np.array(own.intercept)}
-    found |= {f"tau_s_{name}": own.tau_s}
+    found |= {f"tau_s_{name}": own.tau_s, f"lengthscale_{name}": own.lengthscale}
     earlier: set[str] = set()
     for number, varying in enumerate(own.factors, 1):
         end, factor = f"_{name}_{number}" if number > 1 else f"_{name}", number - 1

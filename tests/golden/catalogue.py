@@ -454,6 +454,17 @@ SMOOTHS = (
     (["y ~ x1 + (1 | g)", "sigma ~ s(x2, k=5) + (1 | g)"], {}),
 )
 
+# Gaussian processes, beside other smooths and alone.
+PROCESSES = (
+    ("y ~ x1 + gp(x2, k=5)", {"compress": False}),
+    ("y ~ gp(x1, x2, k=3, cov='matern52') + (1 | g)", {"parameterization": "marginal"}),
+    (
+        "count ~ s(x1, k=5) + gp(x2, k=4, by=h, cov='matern32') + h + (1 | g)",
+        {"family": "poisson", "parameterization": "adaptive"},
+    ),
+    (["y ~ x1", "sigma ~ gp(x2, k=4, c=1.5)"], {}),
+)
+
 # Groups with a known covariance, some of them negative; one group has no rows.
 KNOWN_COVARIANCE = pd.DataFrame(
     [
@@ -725,7 +736,10 @@ def _with_formulas() -> dict[str, sp.Model]:
 
 def _with_smooths() -> dict[str, sp.Model]:
     data = small_data()
-    found = [sp.Model(formula, data, **options) for formula, options in SMOOTHS]
+    found = [
+        sp.Model(formula, data, **options)
+        for formula, options in (*SMOOTHS, *PROCESSES)
+    ]
     return {model.program.name: model for model in found}
 
 

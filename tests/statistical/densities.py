@@ -33,6 +33,7 @@ import stanpool as sp
 from stanpool.data.design.covariance.ancestry import Ancestry
 from stanpool.data.design.design import FactorDesign, ParameterDesign
 from stanpool.data.design.predictors.latent_factors import LatentDesign
+from stanpool.data.matrix.smooths.process import Spectrum
 
 # Of families, besides the residual scale: the fields of a point.
 OWN_PARAMETERS = ("nu", "slant", "shape", "phi", "zi", "hu", "zoi", "coi", "kappa")
@@ -84,6 +85,7 @@ class Formula:
     beta: np.ndarray
     factors: tuple[Varying, ...]
     tau_s: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    lengthscale: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,7 @@ class Point:
     cutpoint: np.ndarray = field(default_factory=lambda: np.zeros(1))
     latent: Latent | None = None
     tau_s: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    lengthscale: np.ndarray = field(default_factory=lambda: np.zeros(0))
     formulas: dict[str, Formula] = field(default_factory=dict)
     beta_local: np.ndarray = field(default_factory=lambda: np.ones(1))
     beta_global: float = 1.0
@@ -157,6 +160,7 @@ def random_point(model: sp.Model, rng: np.random.Generator) -> Point:
         beta_local=rng.lognormal(size=len(design.coefficients)),
         beta_global=rng.lognormal(),
         beta_slab=rng.lognormal(),
+        lengthscale=rng.lognormal(size=len(design.mean.lengthscales)),
         formulas={
             own.parameter: Formula(
                 0.3 * rng.normal(),
@@ -171,6 +175,7 @@ def random_point(model: sp.Model, rng: np.random.Generator) -> Point:
                     for factor in own.factors
                 ),
                 rng.lognormal(size=len(own.smooths)),
+                rng.lognormal(size=len(own.lengthscales)),
             )
             for own in model.design.formulas
         },
@@ -1076,6 +1081,10 @@ def _log_prior(model: sp.Model, data: pd.DataFrame, at: Point) -> float:
         total += log[f"beta[{label}]"](coefficient)
     for smooth, tau in zip(model.design.smooths, at.tau_s, strict=True):
         total += log[f"tau_s[{smooth.name}]"](tau)
+    for label, length in zip(
+        model.design.mean.lengthscales, at.lengthscale, strict=True
+    ):
+        total += log[f"lengthscale[{label}]"](length)
     if "Intercept" in log:
         total += log["Intercept"](at.intercept + means @ at.beta)
     if "sigma" in log:
@@ -1130,10 +1139,34 @@ def _smooth_parts(
     """Return the coefficients of smooths, their scales, and how far centered."""
     end = "" if own.parameter == "mean" else f"_{own.parameter}"
     told = np.asarray(model.stan_data().get(f"centeredness_s{end}", 0.0))
+    lengths = iter(at.lengthscale)
     tau = np.concatenate(
-        [np.full(x.count, t) for x, t in zip(own.smooths, at.tau_s, strict=True)]
+        [
+            np.full(x.count, t)
+            if x.spectrum is None
+            else t
+            * _sds_of_process(x.spectrum, [next(lengths) for _ in x.spectrum.axes])
+            for x, t in zip(own.smooths, at.tau_s, strict=True)
+        ]
     )
     return at.beta[len(at.beta) - len(tau) :], tau, told
+
+
+def _sds_of_process(spectrum: Spectrum, lengthscales: list[float]) -> np.ndarray:
+    """Return square roots of spectral densities at the frequencies of functions.
+
+    A spectral density is the covariance function's Fourier transform: that of a normal
+    density, or of a t density with 2 nu degrees of freedom, times what makes it the
+    transform of a function that is 1 at 0.
+    """
+    omega = spectrum.frequencies
+    D, shape = omega.shape[1], np.diag(1 / np.square(lengthscales))
+    nu = {"exp_quad": None, "matern32": 1.5, "matern52": 2.5}[spectrum.covariance]
+    if nu is None:
+        density = stats.multivariate_normal(cov=shape).pdf(omega)
+    else:
+        density = stats.multivariate_t(shape=shape, df=2 * nu).pdf(omega)
+    return np.sqrt((2 * np.pi) ** D * np.atleast_1d(density))
 
 
 def _log_of_smooths(
@@ -1155,6 +1188,7 @@ def _stan_parameters_of_smooths(
     return {
         f"beta_free{end}": at.beta[: len(at.beta) - len(beta)],
         f"tau_s{end}": at.tau_s,
+        f"lengthscale{end}": at.lengthscale,
         f"z_s{end}": beta / tau ** (1 - w),
     }
 
@@ -1286,6 +1320,8 @@ def _log_prior_of_formulas(model: sp.Model, data: pd.DataFrame, at: Point) -> fl
             total += log[f"beta_{name}[{label}]"](coefficient)
         for smooth, tau in zip(design.smooths, own.tau_s, strict=True):
             total += log[f"tau_s_{name}[{smooth.name}]"](tau)
+        for label, length in zip(design.lengthscales, own.lengthscale, strict=True):
+            total += log[f"lengthscale_{name}[{label}]"](length)
         for factor, varying in zip(design.factors, own.factors, strict=True):
             stem = f"{name}_{factor.factor}"
             for q, label in enumerate(factor.varying):

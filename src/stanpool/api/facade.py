@@ -288,8 +288,9 @@ marginal, 919 rows, 85 groups)
             From 0 to 2**32 - 1; drawn at random, and kept in the fit, if None.
         adapt_delta
             The target acceptance rate, between 0 and 1; a higher one makes steps
-            smaller. The default is 0.8, and 0.9 in the marginal form with ten groups or
-            fewer (``explain()`` says so).
+            smaller. The default is 0.8, 0.9 in the marginal form with ten groups or
+            fewer, 0.98 with smooths, and 0.99 with Gaussian processes or a horseshoe
+            prior (``explain()`` says so).
         max_treedepth
             The largest number of doublings of a trajectory.
         parallel_chains

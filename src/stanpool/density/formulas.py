@@ -7,7 +7,10 @@ where the deviations of a factor's groups are :math:`u_j = L v_j`,
 units.
 
 The coefficients of smooths, of any parameter, are :math:`\beta_k \sim N(0, \tau)` with
-the scale of their smooth; programs sample :math:`\beta_k / \tau^{1 - w}`.
+the scale of their smooth; programs sample :math:`\beta_k / \tau^{1 - w}`. Those of
+Gaussian processes have the standard deviation :math:`\tau \sqrt{S}` in its place, with
+the spectral density S at their frequencies, from Solin and Särkkä (2020) and from
+Rasmussen and Williams (2006), equation 4.15.
 """
 
 from __future__ import annotations
@@ -135,7 +138,7 @@ def with_smooths(
     if not own.smooths:
         return {}
     end = _ending(own)
-    z, tau = values[f"z_s{end}"], values[f"tau_s{end}"][own.scale_of]
+    z, tau = values[f"z_s{end}"], _sds_of_smooths(own, values)
     power = 1.0 - data.get(f"centeredness_s{end}", np.zeros(1))
     penalised = z * unit * (tau / unit) ** power
     return {f"beta{end}": np.concatenate([values[f"beta_free{end}"], penalised])}
@@ -148,10 +151,43 @@ def log_density_of_smooths(
     if not own.smooths:
         return 0.0
     end = _ending(own)
-    tau = values[f"tau_s{end}"][own.scale_of]
+    tau = _sds_of_smooths(own, values)
     penalised = values[f"beta{end}"][len(own.free) :]
-    volume = np.sum(np.log(tau) * data.get(f"centeredness_s{end}", 0.0))
-    return float(-0.5 * np.sum(np.square(penalised / tau)) - volume)
+    power = np.broadcast_to(data.get(f"centeredness_s{end}", 0.0), tau.shape)
+    volume = np.sum(np.log(tau[power > 0]) * power[power > 0])
+    # Those of processes may round to 0; what is sampled of their coefficients is
+    # standardized.
+    z = np.array(values[f"z_s{end}"], dtype=float)
+    np.divide(penalised, tau, out=z, where=tau > 0)
+    return float(-0.5 * np.sum(np.square(z)) - volume)
+
+
+def _sds_of_smooths(own: ParameterDesign, values: Mapping[str, Array]) -> Array:
+    """Return the standard deviations of the coefficients of smooths."""
+    end, found, first = _ending(own), [], 0
+    for tau, each in zip(values[f"tau_s{end}"], own.smooths, strict=True):
+        if each.spectrum is None:
+            found.append(np.full(each.count, tau))
+            continue
+        omega = each.spectrum.frequencies  # (M, D)
+        D = omega.shape[1]
+        lengthscale = values[f"lengthscale{end}"][first : first + D]
+        first += D
+        square = np.sum((omega * lengthscale) ** 2, axis=1)
+        nu = {"exp_quad": np.inf, "matern32": 1.5, "matern52": 2.5}
+        density = _spectral_density(square, nu[each.spectrum.covariance], D)
+        found.append(tau * np.sqrt(np.prod(lengthscale) * density))
+    return np.concatenate(found)
+
+
+def _spectral_density(square: Array, nu: float, D: int) -> Array:
+    """Return the density at squared frequencies, with length scales of 1."""
+    from math import gamma, pi
+
+    if np.isinf(nu):
+        return np.asarray((2 * pi) ** (D / 2) * np.exp(-square / 2))
+    constant = 2**D * pi ** (D / 2) * gamma(nu + D / 2) * (2 * nu) ** nu / gamma(nu)
+    return np.asarray(constant * (2 * nu + square) ** -(nu + D / 2))
 
 
 def _ending(own: ParameterDesign) -> str:

@@ -249,6 +249,7 @@ def _shape_of_smooths(own: ParameterDesign, base: str) -> tuple[int, ...]:
     shapes = {
         "beta_free": len(own.free),
         "tau_s": len(own.smooths),
+        "lengthscale": len(own.lengthscales),
         "z_s": len(own.scale_of),
     }
     return (shapes[base],) if base in shapes else ()
@@ -291,12 +292,15 @@ def _unit(
         base, of_formula = found[0], scaling.formulas[found[1].parameter]
         units = {"beta": of_formula.population}
         units["beta_free"] = of_formula.population[: len(found[1].free)]
+        units["lengthscale"] = of_formula.lengthscale
         if base == "tau":
             units["tau"] = of_formula.factors[place]
         return 1.0 / units.get(base, np.ones(()))
     y = scaling.outcome
     if base in ("alpha_c", "alpha_bar", "sigma", "sigma_j", "loading_scale", "tau_s"):
         return y
+    if base == "lengthscale":
+        return 1.0 / scaling.lengthscale
     if base == "beta_free":
         return np.asarray(y / scaling.population[: shape[0]])
     if base == "beta":

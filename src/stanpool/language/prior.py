@@ -387,6 +387,7 @@ _OF_EVERY_FAMILY: Mapping[str, ParameterClass] = {
         ParameterClass("b", "real", "varying"),
         ParameterClass("tau", "positive", "varying"),
         ParameterClass("tau_s", "positive", "smooth"),
+        ParameterClass("lengthscale", "positive", "smooth"),
         ParameterClass("Omega", "correlation"),
         ParameterClass("nu_u", "positive", "population", 1.0),
         ParameterClass("phi_u", "unit", "population"),
@@ -397,7 +398,16 @@ _OF_EVERY_FAMILY: Mapping[str, ParameterClass] = {
 
 
 # Classes that each parameter with a formula has: ``beta_sigma``, ``tau_sigma``, ...
-OF_PREDICTORS = ("Intercept", "beta", "tau", "tau_s", "Omega", "nu_u", "phi_u")
+OF_PREDICTORS = (
+    "Intercept",
+    "beta",
+    "tau",
+    "tau_s",
+    "lengthscale",
+    "Omega",
+    "nu_u",
+    "phi_u",
+)
 
 
 def parameter_classes() -> Mapping[str, ParameterClass]:

@@ -7,7 +7,7 @@ are passed by name. It is checked before anything is evaluated.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from stanpool.base.errors import SpecError, quote, suggestion
@@ -101,17 +101,20 @@ FUNCTIONS: Mapping[str, Function] = {
     "C": Function("levels", 1, ("contrasts", "levels", "spans_intercept")),
     "s": Function("smooth", 1, ("k", "bs", "by")),
     "t2": Function("smooth", 2, ("k", "bs", "by")),
+    "gp": Function("smooth", 1, ("k", "c", "cov", "by")),
 }
 SMOOTH_BASES = ("tp", "cr", "cc", "ps")
+COVARIANCES = ("exp_quad", "matern32", "matern52")  # of Gaussian processes
 _NOT_OF_NUMPY = {"I", "center", "scale", "standardize", "poly", "bs", "cr", "cs", "cc"}
-_NOT_OF_NUMPY |= {"C", "exp10", "s", "t2"}
+_NOT_OF_NUMPY |= {"C", "exp10", "s", "t2", "gp"}
 _OTHER_BASES = {
     "re": "a random effect is a group term, (1 | g)",
     "fs": "a curve for each group is s(x, by=g), beside (1 | g)",
     "sz": "a curve for each level is s(x, by=f), beside f",
-    "gp": "there are no Gaussian processes",
+    "gp": "a Gaussian process is gp(x)",
 }
 _MOST_OF_SMOOTH = 1000  # dimensions of a space of curves
+_MOST_C = 100
 _SHIFTED = "formulas compute each row by itself; add the column to the data"
 _ORDER = (
     "monotonic effects are not available; write C(x) for a coefficient per level, "
@@ -121,7 +124,6 @@ _IN_THE_DATA = "do so in the data, before the model sees them"
 _INSTEAD = {
     **dict.fromkeys(("te", "ti"), "a smooth surface is t2(x, z)"),
     **dict.fromkeys(("pspline", "lo", "smooth"), "a smooth curve is s(x)"),
-    "gp": "there are no Gaussian processes; s(x) is a smooth curve",
     **dict.fromkeys(
         ("ns", "rcs", "splines.ns"),
         "write cr(x, df=3, constraints='center') for natural cubic splines",
@@ -275,8 +277,9 @@ def columns_of(call: Call) -> tuple[Node, ...]:
     function = FUNCTIONS.get(call.function)
     if function is None:
         return call.arguments
-    own = call.arguments[: function.columns]
-    return own if function.kind != "smooth" else (*own, *filter(None, [by_of(call)]))
+    if function.kind == "smooth":  # whose options have names
+        return (*call.arguments, *filter(None, [by_of(call)]))
+    return call.arguments[: function.columns]
 
 
 def by_of(call: Call) -> Node | None:
@@ -315,7 +318,7 @@ def contrasts_of(call: Call) -> Node | None:
 def _others_of(call: Call) -> list[tuple[str, Node]]:
     """Return the arguments of a call that are not columns, by name."""
     function = FUNCTIONS.get(call.function)
-    if function is None:
+    if function is None or function.kind == "smooth":
         return list(call.settings)
     others = call.arguments[function.columns :]
     return [*zip(function.settings, others, strict=False), *call.settings]
@@ -356,6 +359,7 @@ def _check_call(call: Call, functions: Collection[str]) -> None:
         raise call.at.error(_unknown(call, functions))
     if function.kind == "smooth":
         _check_smooth(call, function.columns)
+        function = replace(function, columns=len(call.arguments))
     count, least = len(call.arguments), function.columns
     most = least + len(function.settings)
     given = list(function.settings[: max(0, count - least)])
@@ -386,6 +390,8 @@ def _check_smooth(call: Call, predictors: int) -> None:
     SpecError
         That says what to write.
     """
+    if call.function == "gp":
+        predictors = _check_process(call)
     if len(call.arguments) != predictors:
         raise call.at.error(
             f"{call.name}() takes {'one predictor' if predictors == 1 else 'two'}, and "
@@ -409,6 +415,30 @@ def _check_smooth(call: Call, predictors: int) -> None:
             raise given["k"].at.error("k takes one number for each predictor here.")
 
 
+def _check_process(call: Call) -> int:
+    """Refuse a process that is written as others are; return how many predictors."""
+    if not 1 <= len(call.arguments) <= 2:
+        raise call.at.error(
+            "gp() takes one predictor or two, and options by name: gp(x, k=30) is a "
+            "curve, gp(x, z) a surface, and gp(x, by=f) has a curve for each level of "
+            "f."
+        )
+    given = dict(call.settings)
+    if "cov" in given and (kind := constant(given["cov"])) not in COVARIANCES:
+        raise given["cov"].at.error(
+            f"cov={quote(kind)} is none of {', '.join(map(repr, COVARIANCES))}."
+        )
+    if "c" in given:
+        c = constant(given["c"])
+        is_number = isinstance(c, int | float) and not isinstance(c, bool)
+        if not is_number or not 1 < float(str(c)) <= _MOST_C:
+            raise given["c"].at.error(
+                "c says where the process ends, in half ranges of the predictor from "
+                f"its middle: a number above 1, and at most {_MOST_C}."
+            )
+    return len(call.arguments)
+
+
 def _check_dimensions(node: Node, sizes: list[Any]) -> None:
     """Refuse what is no number of dimensions."""
     for size in sizes:
@@ -416,7 +446,8 @@ def _check_dimensions(node: Node, sizes: list[Any]) -> None:
         if not is_whole or not 3 <= size <= _MOST_OF_SMOOTH:
             raise node.at.error(
                 "k says of how many dimensions the curves are, a whole number from 3 "
-                f"to {_MOST_OF_SMOOTH}; t2(x, z) takes one, or a list of two."
+                f"to {_MOST_OF_SMOOTH}; t2(x, z) and gp(x, z) take one, or a list of "
+                "two."
             )
 
 

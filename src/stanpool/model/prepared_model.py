@@ -358,7 +358,7 @@ marginal, 100 rows, 85 groups)
         if not isinstance(self.rows, Crossproducts):
             return apart_from_each_other(self.pilot, size)
         priors = self.scaling.priors(self.priors)
-        _, precision = normal_priors(priors, size, first)
+        _, precision = normal_priors(priors, size, first, design.mean)
         elsewhere = elsewhere_of(design, self.structure, centering)
         return decoupling_of(
             design,

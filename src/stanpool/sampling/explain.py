@@ -64,7 +64,13 @@ variances set their first mass matrix
     engine: ...
     """
     lines = [repr(model), *_form(model), *_data(model), *_coefficients(model)]
-    lines += [*_terms(model), *_rows(model), _priors(model), *_restrictions(model)]
+    lines += [
+        *_terms(model),
+        *_processes(model),
+        *_rows(model),
+        _priors(model),
+        *_restrictions(model),
+    ]
     lines += _sampler(model)
     return "\n".join(lines)
 
@@ -315,6 +321,26 @@ def _rows(model: PreparedModel) -> Iterator[str]:
         )
 
 
+def _processes(model: PreparedModel) -> Iterator[str]:
+    """Say how Gaussian processes are approximated and sampled."""
+    for own in model.design.predictors:
+        for each in own.processes:
+            assert each.spectrum is not None
+            axes = [
+                f"{axis.k} functions of {axis.name} from "
+                f"{axis.center - axis.boundary:.3g} to "
+                f"{axis.center + axis.boundary:.3g} show length scales down to "
+                f"{axis.shortest(each.spectrum.covariance):.3g}"
+                for axis in each.spectrum.axes
+            ]
+            yield (
+                f"Gaussian process: {each.name} with the covariance function "
+                f"{each.spectrum.covariance}; {', and '.join(axes)}; its coefficients "
+                "are sampled noncentered, divided by standard deviations that depend "
+                "on the length scale"
+            )
+
+
 def _priors(model: PreparedModel) -> str:
     """Write the priors in force, at most ten, and say which of them the user set."""
     rows = list(model.priors)
@@ -375,12 +401,11 @@ def _sampler(model: PreparedModel) -> Iterator[str]:
         f"sampling: {settings.chains} chains of {warmup:,} warm-up iterations and "
         f"{settings.draws:,} draws, unless fit() is told otherwise{start}"
     )
-    target = default_adapt_delta(model)
-    has_smooths = any(own.smooths for own in model.design.predictors)
-    if target > ADAPT_DELTA:
+    target, reason = default_adapt_delta(model)
+    if reason:
         yield (
             f"target acceptance rate: {target} instead of {ADAPT_DELTA}, because "
-            + ("there are smooths" if has_smooths else "there are few groups")
+            f"{reason}"
         )
     # settings_of would refuse draws that do not fit into memory; none are made here.
     settings = replace(settings, adapt_delta=target)

@@ -328,7 +328,8 @@ def starting_values(fit: FitResult) -> list[dict[str, Any]] | None:
     draws = (last.isel(chain=[n]) for n in range(last.sizes["chain"]))
     points = [_point(model, draw, start) for draw in draws]
     points = [model.scaling.to_stan(point) for point in points]
-    for predictor in predictors_of(model.design, model.structure):
+    scaled = model.scaling.design(model.design)
+    for predictor in predictors_of(scaled, model.structure):
         for point in points:
             point |= predictor.population.sampled_of_smooths(point, program)
     if model.structure.standardized:

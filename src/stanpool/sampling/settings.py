@@ -28,6 +28,7 @@ ADAPT_DELTA = 0.8  # Stan's default
 _ADAPT_DELTA_OF_FEW, _FEW_GROUPS = 0.9, 10
 _ADAPT_DELTA_OF_SMOOTHS = 0.98
 _ADAPT_DELTA_OF_HORSESHOE = 0.99
+_ADAPT_DELTA_OF_PROCESSES = 0.99
 METRIC = {"metric", "inv_metric"}
 """Arguments of cmdstanpy's that replace the metric of the pilot estimate."""
 
@@ -78,7 +79,9 @@ def settings_of(
         draws=draws,
         warmup=warmup,
         seed=random_seed() if seed is None else seed,
-        adapt_delta=default_adapt_delta(model) if adapt_delta is None else adapt_delta,
+        adapt_delta=(
+            default_adapt_delta(model)[0] if adapt_delta is None else adapt_delta
+        ),
         inits=inits,
         sample_options=tuple(sorted((sample_options or {}).items())),
         method=method,
@@ -217,8 +220,8 @@ def _are_informative(model: PreparedModel) -> bool:
     return is_plain and min(means) >= _LEAST_CENTEREDNESS
 
 
-def default_adapt_delta(model: PreparedModel) -> float:
-    """Return the default target acceptance rate.
+def default_adapt_delta(model: PreparedModel) -> tuple[float, str]:
+    """Return the default target acceptance rate, and why it is not Stan's, if so.
 
     It is Stan's default, except for few groups whose coefficients are integrated out:
     the smaller the population scale, the smaller is the uncertainty of the population
@@ -240,17 +243,24 @@ def default_adapt_delta(model: PreparedModel) -> float:
     draws at 0.8, 0.95 and 0.99: 4, 28 and 0 of 60 predictors in 200 rows, 4, 2 and 0
     of 20 in 300, and 3, 0 and 0 of 40 with a binary outcome.
 
+    With Gaussian processes, four simulations of 200 rows, three processes and 10 groups
+    had 2 to 5 divergences in 4000 draws at 0.98, and none at 0.99.
+
     Parameters
     ----------
     model
         The model.
     """
     if model.structure.shrinks:
-        return _ADAPT_DELTA_OF_HORSESHOE
+        return _ADAPT_DELTA_OF_HORSESHOE, "coefficients have a horseshoe prior"
+    if any(own.processes for own in model.design.predictors):
+        return _ADAPT_DELTA_OF_PROCESSES, "there are Gaussian processes"
     if any(own.smooths for own in model.design.predictors):
-        return _ADAPT_DELTA_OF_SMOOTHS
+        return _ADAPT_DELTA_OF_SMOOTHS, "there are smooths"
     if model.parameterization != "marginal":
-        return ADAPT_DELTA
+        return ADAPT_DELTA, ""
     places = model.structure.integrated
     fewest = min(len(model.design.factors[place].labels) for place in places)
-    return _ADAPT_DELTA_OF_FEW if fewest <= _FEW_GROUPS else ADAPT_DELTA
+    if fewest <= _FEW_GROUPS:
+        return _ADAPT_DELTA_OF_FEW, "there are few groups"
+    return ADAPT_DELTA, ""

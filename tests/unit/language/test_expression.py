@@ -347,7 +347,9 @@ class TestRefusals:
         [
             ("te(x, z)", "a smooth surface is t2(x, z)"),
             ("lo(x)", "a smooth curve is s(x)"),
-            ("gp(x)", "no Gaussian processes"),
+            ("gp(x, z, k)", "one predictor or two"),
+            ("gp(x, cov='matern')", "none of 'exp_quad', 'matern32', 'matern52'"),
+            ("gp(x, c=1)", "a number above 1"),
             ("ns(x, 3)", "cr(x, df=3, constraints='center')"),
             ("factor(k)", "write C(k)"),
             ("as.factor(k)", "write C(k)"),

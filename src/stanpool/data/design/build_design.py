@@ -102,6 +102,7 @@ def build_design(
             factors = [_with_means(factors[0], ones)]
     if family.is_categorical:
         factors = [replace(each, predictors_of=categories[1:]) for each in factors]
+    free = labels[: len(labels) - population.penalised]
     # There must be an intercept if predictors are centered.
     intercepts = has_intercept or own_intercepts or family.has_cutpoints
     center = spec.center_predictors and intercepts
@@ -121,7 +122,7 @@ def build_design(
         ones=read_only(ones),
         smooths=population.scales,
         encodings=encodings_of(population, matrices, expressed, encodings),
-        centers=_centers(columns_of(x, labels, factors), seen, ones) if center else (),
+        centers=_centers(columns_of(x, free, factors), seen, ones) if center else (),
     )
 
 

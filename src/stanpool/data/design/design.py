@@ -257,6 +257,50 @@ class ParameterDesign:
         counts = [each.count for each in self.smooths]
         return np.repeat(np.arange(len(counts)), counts)
 
+    @property
+    def processes(self) -> tuple[SmoothScale, ...]:
+        """The scales that are amplitudes of Gaussian processes."""
+        return tuple(each for each in self.smooths if each.spectrum is not None)
+
+    @property
+    def lengthscales(self) -> tuple[str, ...]:
+        """The labels of the length scales of Gaussian processes, L of them."""
+        return tuple(
+            label
+            for each in self.smooths
+            if each.spectrum is not None
+            for label in each.spectrum.lengthscales
+        )
+
+    @property
+    def middle_lengthscales(self) -> np.ndarray:
+        """Length scales that may well be, shape ``(L,)``."""
+        found = [each.spectrum.middle for each in self.processes if each.spectrum]
+        return np.concatenate([np.empty(0), *found])
+
+    def sds_of_smooths(self, tau: np.ndarray, lengthscale: np.ndarray) -> np.ndarray:
+        """Return the standard deviations of the coefficients of smooths.
+
+        Parameters
+        ----------
+        tau, lengthscale
+            The scales of smooths, ``(..., scales)``, and length scales, ``(..., L)``.
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape ``(..., coefficients)``.
+        """
+        found, first = [], 0
+        for place, each in enumerate(self.smooths):
+            sds = np.broadcast_to(1.0, (*tau.shape[:-1], each.count))
+            if each.spectrum is not None:
+                last = first + len(each.spectrum.axes)
+                sds = each.spectrum.sds(lengthscale[..., first:last])
+                first = last
+            found.append(tau[..., place, None] * sds)
+        return np.concatenate(found, axis=-1)
+
     def take(self, rows: np.ndarray | slice) -> ParameterDesign:
         """Return the predictor of some rows, with all groups."""
         return replace(

@@ -17,6 +17,7 @@ import pandas as pd
 
 from stanpool.base.errors import DataError, SpecError, quote, quote_list
 from stanpool.data.entries import all_whole, refuse_rows
+from stanpool.data.matrix.smooths.process import build_process
 from stanpool.data.matrix.smooths.smooth import build_smooth
 from stanpool.language.expression import (
     Call,
@@ -293,7 +294,7 @@ class _Walk:
     def smooth(self, call: Call) -> tuple[Any, Any]:
         """Return the free and the penalised columns of a smooth."""
         key, depends_on, rows = written(call), by_of(call), len(self.frame)
-        own = columns_of(call)[: FUNCTIONS[call.function].columns]
+        own = call.arguments
         x = [np.broadcast_to(self._numbers(each), rows) for each in own]
         names = [written(each, bare=True) for each in own]
         by: Any = None
@@ -312,14 +313,22 @@ class _Walk:
             inside = ", ".join(names)
             if depends_on is not None:
                 inside += f", by={written(depends_on, bare=True)}"
-            self.taken[key] = build_smooth(
-                f"{call.name}({inside})",
-                names,
-                x,
-                kind=settings.get("bs", "tp"),
-                size=settings.get("k"),
-                by=by,
-            )
+            name, size = f"{call.name}({inside})", settings.pop("k", None)
+            if call.function == "gp":
+                self.taken[key] = build_process(
+                    name,
+                    names,
+                    x,
+                    covariance=settings.get("cov", "exp_quad"),
+                    size=size,
+                    c=settings.get("c"),
+                    by=by,
+                )
+            else:
+                kind = settings.get("bs", "tp")
+                self.taken[key] = build_smooth(
+                    name, names, x, kind=kind, size=size, by=by
+                )
         found: tuple[Any, Any] = self.taken[key].columns(x, by)
         return found
 

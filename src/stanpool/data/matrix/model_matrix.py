@@ -25,6 +25,7 @@ from stanpool.data.matrix.evaluation import (
     is_category,
     smooth_again,
 )
+from stanpool.data.matrix.smooths.process import Process
 from stanpool.data.matrix.smooths.smooth import Smooth
 from stanpool.data.matrix.term_matrix import SmoothScale, TermMatrix
 from stanpool.language.expression import Call, Chain, Name, Node, Number, parse, written
@@ -156,7 +157,7 @@ def term_matrix(
 
 def _with_smooth(matrix: TermMatrix, columns: Any, recipe: Recipe) -> TermMatrix:
     """Add a smooth to a matrix: its penalised columns come last."""
-    smooth: Smooth = recipe.taken[written(recipe.node)]
+    smooth: Smooth | Process = recipe.taken[written(recipe.node)]
     first, last = np.split(
         matrix.values, [matrix.values.shape[1] - matrix.penalised], 1
     )
@@ -164,7 +165,7 @@ def _with_smooth(matrix: TermMatrix, columns: Any, recipe: Recipe) -> TermMatrix
     free, penalised = np.split(columns, [len(smooth.free)], axis=1)
     own = [
         label
-        for name, count in smooth.scales
+        for name, count, _ in smooth.scales
         for label in SmoothScale(name, count).labels
     ]
     return replace(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stanpool.data.matrix.evaluation import Recipe
+from stanpool.data.matrix.smooths.process import Process, Spectrum
 from stanpool.data.matrix.smooths.smooth import Smooth
 from stanpool.language.expression import written
 
@@ -47,10 +48,14 @@ class SmoothScale:
         The smooth, or which part of it: ``s(x)``.
     count
         How many coefficients it is the scale of.
+    spectrum
+        Of a Gaussian process, whose amplitude the scale is: what the standard
+        deviations of these coefficients follow from.
     """
 
     name: str
     count: int
+    spectrum: Spectrum | None = None
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -108,7 +113,7 @@ class TermMatrix:
         return self.penalised + sum(len(own.free) for own in self._smooths)
 
     @property
-    def built_smooths(self) -> dict[str, Smooth]:
+    def built_smooths(self) -> dict[str, Smooth | Process]:
         """The smooths as they were built, by their texts."""
         texts = [written(own.node) for own in self.smooths]
         return {
@@ -116,7 +121,7 @@ class TermMatrix:
         }
 
     @property
-    def _smooths(self) -> list[Smooth]:
+    def _smooths(self) -> list[Smooth | Process]:
         return [*self.built_smooths.values()]
 
     @property

@@ -20,6 +20,7 @@ from stanpool.inference.diagnostics.funnel import (
     scales_trade_off,
 )
 from stanpool.inference.diagnostics.learned import check_learned
+from stanpool.inference.diagnostics.processes import check_processes
 from stanpool.posterior.convergence import FEWEST_DRAWS
 from stanpool.posterior.recenter import center_fit
 from stanpool.posterior.scalars import short_label
@@ -80,6 +81,7 @@ def diagnose(fit: FitResult) -> Diagnosis:
     found = _of_sampler(fit, mixed, funnels)
     if not fit.prior_only:
         found += check_learned(seen.posterior, fit.model.priors, mixed)
+        found += check_processes(fit)
     ess_per_draw = _smallest_ess(mixed) / diverging.size
     if not any(each.level == "problem" for each in found):
         found += check_form(

@@ -324,6 +324,13 @@ def _groups(symbols: Symbols) -> Iterator[Statement]:
             tau = symbols.scale_of_smooth(smooth.name, parameter=own.parameter)
             said = f"made of {smooth.count} coefficients, each Normal(0, tau)"
             smooth_of = call("Smooth", tau)
+            if smooth.spectrum is not None:
+                said = f"{smooth.spectrum.covariance}, by {smooth.count} functions"
+                ell = (
+                    symbols.lengthscale(label, parameter=own.parameter)
+                    for label in smooth.spectrum.lengthscales
+                )
+                smooth_of = call("GaussianProcess", tau, *ell)
             yield Statement("groups", curve, "~", smooth_of, (ROW.name,), said)
     for term in design.special:
         for letter, side in zip((SCORE, LOADING), term.sides, strict=True):

@@ -138,6 +138,11 @@ class Symbols:
         above = () if parameter == "mean" else (symbol_of_parameter(parameter),)
         return Indexed(Symbol("tau"), (Label(smooth),), (), above)
 
+    def lengthscale(self, process: str, *, parameter: str = "mean") -> Indexed:
+        """Return the symbol of a length scale of a Gaussian process."""
+        above = () if parameter == "mean" else (symbol_of_parameter(parameter),)
+        return Indexed(Symbol("ell"), (Label(process),), (), above)
+
     def matrix(self, name: str, factor: str, *, parameter: str = "mean") -> Indexed:
         """Return the symbol of a factor's covariances or correlations."""
         return Indexed(Symbol(name), above=self._above(factor, parameter))

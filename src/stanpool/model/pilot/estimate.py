@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from stanpool.base.arrays import Array
+from stanpool.data.design.design import ParameterDesign
 from stanpool.model.priors.in_force import PriorRow
 
 _LARGEST_CORRELATION = 0.9  # largest estimate of a correlation
@@ -219,12 +220,14 @@ def residual_scales(
 
 
 def normal_priors(
-    priors: list[PriorRow], width: int, first: int
+    priors: list[PriorRow], width: int, first: int, own: ParameterDesign
 ) -> tuple[Array, Array]:
     """Return location and precision of the population's priors, as if normal.
 
     Those of the coefficients of smooths, the last, are taken as wide: rows tell them.
     A horseshoe is as wide as coefficients that are not shrunk much.
+    Rows do not tell all coefficients of Gaussian processes, which are as their
+    amplitude and length scales may well be.
     """
     location, precision = np.zeros(width), np.full(width, 1e-10)
     place = first
@@ -242,4 +245,16 @@ def normal_priors(
             precision[at] = arguments["scale"] ** -2.0
         elif at is not None and row.prior.support == "shrinkage":
             precision[at] = (_WIDER_THAN_SHARED * arguments["global_scale"]) ** -2.0
+    if own.processes:
+        tau = [_size_of(row) for row in priors if row.parameter_class == "tau_s"]
+        sds = own.sds_of_smooths(np.array(tau), own.middle_lengthscales)
+        is_of_process = np.array([x.spectrum is not None for x in own.smooths])
+        places = width - len(sds) + np.flatnonzero(is_of_process[own.scale_of])
+        precision[places] = sds[is_of_process[own.scale_of]] ** -2.0
     return location, precision
+
+
+def _size_of(row: PriorRow) -> float:
+    """Return about how large a scale is under its prior."""
+    known = row.prior.named_arguments
+    return 1.0 / known["rate"] if "rate" in known else known.get("scale", 1.0)

@@ -87,7 +87,9 @@ class _Search:
         self.first = int(design.intercept)
         self.width = self.first + len(design.coefficients)
         self.columns = rest.shape[1] - 1
-        self.location, self.ridge = normal_priors(priors, self.width, self.first)
+        self.location, self.ridge = normal_priors(
+            priors, self.width, self.first, design.mean
+        )
         self.location[: self.first] -= rows.y_shift
         # Rows with Z first, group by group, then those without.
         self.all = np.concatenate([groups.X.reshape(-1, rest.shape[1]), rest])

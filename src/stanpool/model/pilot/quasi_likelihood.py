@@ -147,7 +147,9 @@ class _Search:
         first = int(design.intercept or self.has_cutpoints)
         ones = np.ones((design.rows, first))
         self.P = np.concatenate([ones, design.X - design.x_bar], axis=1)
-        self.location, self.ridge = normal_priors(priors, self.P.shape[1], first)
+        self.location, self.ridge = normal_priors(
+            priors, self.P.shape[1], first, design.mean
+        )
         self.theta = np.zeros(self.P.shape[1])
         self.residual: GroupEstimate | None = None
         self.parameters, start, spread = _start(spec, design)

@@ -92,6 +92,8 @@ def estimate_smooths(design: Design, y: Array, weights: Array | None) -> SmoothE
     gram = columns.T @ columns  # (1 + K + 1, 1 + K + 1)
     own, told, squares = gram[:-1, :-1], gram[:-1, -1], gram[-1, -1]
     scale = design.mean.scale_of
+    middle = design.mean.middle_lengthscales
+    square = design.mean.sds_of_smooths(np.ones(len(design.smooths)), middle) ** 2
     penalised = slice(len(own) - len(scale), None)
     rows = float(ones @ ones) if weights is None else float(np.sum(weights))
     variance = squares / rows - (told[0] / own[0, 0]) ** 2
@@ -102,15 +104,18 @@ def estimate_smooths(design: Design, y: Array, weights: Array | None) -> SmoothE
     for _ in range(_SWEEPS):
         precision = own + np.diag(ridge)
         at = np.arange(len(own))[penalised]
-        precision[at, at] += variance / tau2[scale]
+        prior = tau2[scale] * square
+        precision[at, at] += variance / prior
         # Of few rows there may be columns that are 0.
         errors = np.linalg.pinv(precision, hermitian=True)
         theta = errors @ told
         beta = theta[penalised]
-        share = np.clip(1 - variance * np.diag(errors)[penalised] / tau2[scale], 0, 1)
-        sums = np.bincount(scale, np.square(beta))
+        share = np.clip(1 - variance * np.diag(errors)[penalised] / prior, 0, 1)
+        sums = np.bincount(scale, np.square(beta) / square)
         known = np.bincount(scale, share)
         tau2 = np.clip(sums / np.maximum(known, 1e-6), tau2 / 10, tau2 * 10)
         left = squares - 2 * theta @ told + theta @ own @ theta
         variance = max(left / max(rows - known.sum() - 1, 1.0), 1e-12 * squares / rows)
-    return SmoothEstimate(share)
+    # The standard deviations of a process's coefficients change with its length scale.
+    is_process = np.array([each.spectrum is not None for each in design.smooths])
+    return SmoothEstimate(np.where(is_process[scale], 0.0, share))

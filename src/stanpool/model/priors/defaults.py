@@ -26,6 +26,7 @@ from stanpool.model.priors.formula_defaults import (
     correlation_prior,
     parameters_of_formula,
 )
+from stanpool.model.priors.lengthscales import lengthscales_with_defaults
 
 
 def _fixed_population(
@@ -133,6 +134,7 @@ def _population(
     for scale in design.smooths:
         prior = _exponential(scales.group)
         yield "tau_s", scale.name, _member("tau_s", scale.name), prior, rule
+    yield from lengthscales_with_defaults(design.mean, "")
 
 
 def _own_coefficients(

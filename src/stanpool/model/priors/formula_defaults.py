@@ -21,6 +21,7 @@ from stanpool.data.design.covariance.roots import AutoregressiveRoot
 from stanpool.data.design.design import FactorDesign, ParameterDesign
 from stanpool.language.prior import Prior
 from stanpool.model.priors.default_scales import positive_or_one
+from stanpool.model.priors.lengthscales import lengthscales_with_defaults
 
 _UNITS = {"log": 1.0, "logit": math.pi / math.sqrt(3.0)}
 # Of Student-t populations of groups.
@@ -73,6 +74,7 @@ def parameters_of_formula(own: ParameterDesign, number: Prior) -> Iterator[_Para
         rule = f"default: mean {_written(mean)}, of {scale}"
         prior = Prior("exponential", (_round(1.0 / mean),))
         yield f"tau_s_{name}", each.name, names, prior, rule
+    yield from lengthscales_with_defaults(own, f"_{name}")
     for number_of, factor in enumerate(own.factors, 1):
         end = f"_{number_of}" if number_of > 1 else ""
         yield from _scales(own, factor, end, mean)

@@ -118,10 +118,12 @@ def _program_name(template: str, structure: Structure) -> str:
             described = described or "plain"
         parts.append(described)
     parts.append("smooths" if structure.smooths else "")
+    parts.append("processes" if structure.processes else "")
     parts += structure.special
     for own in structure.parameters:
         parts.append(f"{own.parameter}_formula")
         parts.append("smooths" if own.smooths else "")
+        parts.append("processes" if own.processes else "")
         parts += ["group" + "_correlated" * each.correlated for each in own.factors]
         parts += [x.population for x in own.factors if x.population != NORMAL]
         parts.append("" if own.intercept else f"no_{own.parameter}_intercept")
@@ -137,6 +139,8 @@ def _program_name(template: str, structure: Structure) -> str:
 def _functions(structure: Structure) -> list[str]:
     """Name the shared Stan functions that a program calls."""
     needed = []
+    if structure.processes or any(own.processes for own in structure.parameters):
+        needed.append("log_spectral_sd")
     correlated = [factor.correlated for factor in structure.factors]
     if structure.parameterization in ("centered", "adaptive") and any(correlated):
         needed.append("multi_normal_rows")

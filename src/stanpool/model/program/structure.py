@@ -74,8 +74,8 @@ class ParameterStructure:
         Whether there is a population intercept.
     factors
         The grouping factors over which its coefficients vary; they are noncentered.
-    smooths
-        Whether it has smooths.
+    smooths, processes
+        Whether it has smooths, and whether some are Gaussian processes.
     """
 
     parameter: str
@@ -83,6 +83,7 @@ class ParameterStructure:
     intercept: bool
     factors: tuple[FactorStructure, ...] = ()
     smooths: bool = False
+    processes: bool = False
 
 
 @dataclass(frozen=True)
@@ -102,8 +103,8 @@ class Structure:
         unless pooling is partial.
     factors
         The grouping factors.
-    smooths
-        Whether the mean has smooths.
+    smooths, processes
+        Whether the mean has smooths, and whether some are Gaussian processes.
     special
         The kinds of other terms, as of ``SpecialTerm``.
     parameters
@@ -140,6 +141,7 @@ class Structure:
     parameterization: Parameterization | None = None
     factors: tuple[FactorStructure, ...] = ()
     smooths: bool = False
+    processes: bool = False
     special: tuple[str, ...] = ()
     parameters: tuple[ParameterStructure, ...] = ()
     residual: str | None = None
@@ -296,6 +298,7 @@ _VARIABLES: Mapping[str, tuple[str, str | None]] = {
     "Intercept": ("alpha_c", None),
     "beta": ("beta", "K"),
     "tau_s": ("tau_s", "S"),
+    "lengthscale": ("lengthscale", "L"),
     "b": ("b_c", "Q"),
     "tau": ("tau", "Q"),
     "Omega": ("L_Omega", None),
@@ -322,6 +325,7 @@ def stan_variables() -> dict[str, tuple[str, str | None]]:
             f"Intercept_{own}": (f"alpha_c_{own}", None),
             f"beta_{own}": (f"beta_{own}", f"K_{own}"),
             f"tau_s_{own}": (f"tau_s_{own}", f"S_{own}"),
+            f"lengthscale_{own}": (f"lengthscale_{own}", f"L_{own}"),
             f"tau_{own}": (f"tau_{own}", f"Q_{own}"),
             f"Omega_{own}": (f"L_Omega_{own}", None),
             f"nu_u_{own}": (f"nu_u_{own}", None),
@@ -429,6 +433,7 @@ def structure_of(
             )
         ),
         smooths=bool(design.smooths),
+        processes=bool(design.mean.processes),
         special=tuple(term.kind for term in design.special),
         parameters=tuple(map(_structure_of_parameter, design.formulas)),
         residual=pooled if design.residual is not None else None,
@@ -468,6 +473,7 @@ def _structure_of_parameter(own: ParameterDesign) -> ParameterStructure:
             for factor in own.factors
         ),
         bool(own.smooths),
+        bool(own.processes),
     )
 
 

@@ -26,6 +26,7 @@ import numpy as np
 from stanpool.base.arrays import Array
 from stanpool.data.design.centers import centered_design
 from stanpool.data.design.design import Design, FactorDesign, ParameterDesign
+from stanpool.data.matrix.term_matrix import SmoothScale
 from stanpool.language.family import FAMILIES
 from stanpool.language.model_spec import ModelSpec
 from stanpool.model.priors.in_force import PriorRow
@@ -62,11 +63,12 @@ class Scaling:
     group_level: tuple[Array, ...]
     outcome: float = 1.0
     formulas: Mapping[str, Scaling] = field(default_factory=dict)
+    lengthscale: Array = field(default_factory=lambda: np.ones(0))
 
     @property
     def is_identity(self) -> bool:
         """Whether nothing is scaled."""
-        own = (self.population, *self.factors, *self.group_level)
+        own = self.population, self.lengthscale, *self.factors, *self.group_level
         of_formulas = all(each.is_identity for each in self.formulas.values())
         is_one = self.outcome == 1.0 and all(np.all(each == 1.0) for each in own)
         return is_one and of_formulas
@@ -92,6 +94,7 @@ class Scaling:
             x_bar=design.x_bar / self.population,
             factors=tuple(factors),
             parameters=tuple(map(self._parameter, design.parameters)),
+            smooths=self._smooths(design.smooths),
             **self._outcome_of(design),
         )
         if design.ones is None or design.se is None:
@@ -121,7 +124,20 @@ class Scaling:
                 for factor, z in zip(own.factors, scaling.factors, strict=True)
             ),
             log_unit=math.log(self.outcome),
+            smooths=scaling._smooths(own.smooths),
         )
+
+    def _smooths(self, smooths: tuple[SmoothScale, ...]) -> tuple[SmoothScale, ...]:
+        """Return the scales of smooths, with length scales as Stan sees them."""
+        found, first = [], 0
+        for each in smooths:
+            if each.spectrum is not None:
+                last = first + len(each.spectrum.axes)
+                units = 1.0 / self.lengthscale[first:last]
+                each = replace(each, spectrum=each.spectrum.in_units(units))
+                first = last
+            found.append(each)
+        return tuple(found)
 
     def priors(self, rows: Iterable[PriorRow]) -> list[PriorRow]:
         """Return the priors of the coefficients that Stan sees."""
@@ -167,6 +183,8 @@ class Scaling:
         scales = np.ones(1)
         if base in ("beta", "beta_free"):
             scales = self.population
+        elif base == "lengthscale":
+            scales = self.lengthscale
         elif base in _PER_PREDICTOR:
             scales = self.factors[int(suffix.strip("_") or 1) - 1]
         return scales / self.outcome if base in _PER_OUTCOME else scales
@@ -260,6 +278,7 @@ def scaling_of(spec: ModelSpec, design: Design, priors: Iterable[PriorRow]) -> S
         tuple(levels),
         _power_of_a_thousand(spec, design) if may_scale else 1.0,
         {own.parameter: _scaling_of_formula(own, may_scale) for own in design.formulas},
+        _scaling_of_lengthscales(design.mean, may_scale),
     )
 
 
@@ -272,7 +291,19 @@ def _scaling_of_formula(own: ParameterDesign, may_scale: bool) -> Scaling:
 
     population = powers(own.X)
     population[len(own.free) :] = 1.0
-    return Scaling(population, tuple(powers(each.Z) for each in own.factors), ())
+    return Scaling(
+        population,
+        tuple(powers(each.Z) for each in own.factors),
+        (),
+        lengthscale=_scaling_of_lengthscales(own, may_scale),
+    )
+
+
+def _scaling_of_lengthscales(own: ParameterDesign, may_scale: bool) -> Array:
+    """Choose what the length scales of Gaussian processes are multiplied by."""
+    axes = [x for each in own.smooths if each.spectrum for x in each.spectrum.axes]
+    units = [_power_of_ten(axis.half_range) if may_scale else 1.0 for axis in axes]
+    return np.asarray(1.0 / np.array(units))
 
 
 def _effects(design: Design, factor: FactorDesign) -> Iterable[tuple[int, int, str]]:

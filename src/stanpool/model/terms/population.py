@@ -51,12 +51,15 @@ class PopulationDraws:
         Cutpoints, shape ``(S, C - 1)``, or None.
     tau
         Scales of smooths, shape ``(S, scales)``, or None.
+    lengthscale
+        Length scales of Gaussian processes, shape ``(S, L)``, or None.
     """
 
     alpha: Array
     beta: Array
     cutpoint: Array | None = None
     tau: Array | None = None
+    lengthscale: Array | None = None
 
     def effect(self, rows: ParameterDesign, unseen: UnseenGroups) -> Array:
         """Return the population's linear predictors of rows, ``(S, D, rows)``."""
@@ -108,6 +111,10 @@ class PopulationTerm:
             of_smooths = ("beta_s", "tau_s", "smooth", SMOOTH_COEFFICIENT)
             taken = tuple(f"{name}{self.suffix}" for name in of_smooths)
             yield Claim("s()", taken)
+        if self.design.processes:
+            of_processes = ("lengthscale", "process")
+            taken = tuple(f"{name}{self.suffix}" for name in of_processes)
+            yield Claim("gp()", taken)
 
     def labelled(self, stan: StanVariables) -> Labelled:
         """Label draws of Stan's variables; of one number the family has the name."""
@@ -137,6 +144,10 @@ class PopulationTerm:
             dim = f"{SMOOTH_COEFFICIENT}{end}"
             variables[f"beta_s{end}"] = ((dim,), stan(f"beta{end}")[:, :, len(free) :])
             coords[dim] = labels_of(self.design.coefficients[len(free) :])
+        if self.design.processes:
+            lengthscale = stan(f"lengthscale{end}")
+            variables[f"lengthscale{end}"] = ((f"process{end}",), lengthscale)
+            coords[f"process{end}"] = labels_of(self.design.lengthscales)
         if self.cutpoints:
             variables["cutpoint"] = (("between",), stan("cutpoint"))
             coords["between"] = labels_of(self.cutpoints)
@@ -162,7 +173,8 @@ class PopulationTerm:
         beta = np.concatenate([each.reshape(shape) for each in parts], axis=2)
         cutpoint = posterior["cutpoint"] if self.cutpoints else None
         tau = posterior[f"tau_s{self.suffix}"] if own.smooths else None
-        return PopulationDraws(alpha, beta, cutpoint, tau)
+        lengths = posterior[f"lengthscale{self.suffix}"] if own.processes else None
+        return PopulationDraws(alpha, beta, cutpoint, tau, lengths)
 
     def scale_draws(self, posterior: Variables) -> Iterator[tuple[str, str, Array]]:
         """Yield the scales of smooths: other coefficients have none to estimate."""
@@ -183,6 +195,7 @@ class PopulationTerm:
             data["K_free"] = len(own.free)
             data["S"] = len(own.smooths)
             data["smooth"] = own.scale_of + 1
+            data |= self._data_of_processes()
             if own.parameter == "mean":
                 data["centeredness_s"] = self._centeredness(program)
         is_mean = own.parameter == "mean"
@@ -195,6 +208,30 @@ class PopulationTerm:
             }
         return {f"{name}{self.suffix}": value for name, value in data.items()}
 
+    def _data_of_processes(self) -> dict[str, Any]:
+        """Return what Stan is told of the coefficients of Gaussian processes."""
+        own = self.design
+        if not own.processes:
+            return {}
+        frequency = np.zeros((len(own.scale_of), len(own.lengthscales)))
+        nu, log_density_0 = np.zeros((2, len(frequency)))
+        row, column = 0, 0
+        for each in own.smooths:
+            rows = slice(row, row := row + each.count)
+            if each.spectrum is None:
+                continue
+            width = len(each.spectrum.axes)
+            frequency[rows, column : column + width] = each.spectrum.frequencies
+            nu[rows] = each.spectrum.nu
+            log_density_0[rows] = each.spectrum.log_density_0
+            column += width
+        return {
+            "L": column,
+            "frequency": frequency,
+            "nu_s": nu,
+            "log_density_0": log_density_0,
+        }
+
     def prior_population(self, prior: PriorDraws) -> PopulationDraws:
         """Draw the coefficients from their priors."""
         own = self.design
@@ -205,8 +242,11 @@ class PopulationTerm:
         beta = prior.members(f"beta{self.suffix}")
         beta = beta.reshape(prior.draws, self.predictors, -1)
         if own.smooths:
-            tau = prior.members(f"tau_s{self.suffix}")[..., own.scale_of]
-            drawn = tau * prior.rng.standard_normal(tau.shape)
+            sd = own.sds_of_smooths(
+                prior.members(f"tau_s{self.suffix}"),
+                prior.members(f"lengthscale{self.suffix}"),
+            )
+            drawn = sd * prior.rng.standard_normal(sd.shape)
             beta = np.concatenate([beta, drawn], axis=2)
         alpha = np.zeros((prior.draws, self.predictors))
         if own.intercept:
@@ -234,10 +274,10 @@ class PopulationTerm:
             }
             local = np.broadcast_to(found["beta_local"], population.beta.shape)
             found["beta_local"] = np.swapaxes(local, 1, 2)
-        if own.smooths:
-            found[f"tau_s{self.suffix}"] = np.swapaxes(
-                prior.members(f"tau_s{self.suffix}"), 1, 2
-            )
+        of_smooths = ["tau_s"] * bool(own.smooths)
+        of_smooths += ["lengthscale"] * bool(own.processes)
+        for name in (f"{each}{self.suffix}" for each in of_smooths):
+            found[name] = np.swapaxes(prior.members(name), 1, 2)
         if not self.categories:
             found = {name: values[..., 0] for name, values in found.items()}
         for name in SHARED_SCALES if self.shrinks else ():
@@ -255,9 +295,10 @@ class PopulationTerm:
             return known
         beta = draws.beta[0, 0]
         shift = float(own.x_bar @ beta)
-        point = self._with_smooths(
-            beta, None if draws.tau is None else draws.tau[0], known.program
+        tau, lengthscale = (
+            None if each is None else each[0] for each in (draws.tau, draws.lengthscale)
         )
+        point = self._with_smooths(beta, tau, lengthscale, known.program)
         if own.intercept:
             point[f"alpha_c{self.suffix}"] = float(draws.alpha[0, 0]) + shift
         if draws.cutpoint is not None:
@@ -278,7 +319,8 @@ class PopulationTerm:
             return known.plus(self._around_number(pilot, noise, known.program))
         theta = pilot.theta + pilot.theta_sd * noise(pilot.theta.shape)
         first = int(self.design.intercept)
-        point = self._with_smooths(theta[first:], None, known.program)
+        lengthscale = self._lengthscales_around(noise)
+        point = self._with_smooths(theta[first:], None, lengthscale, known.program)
         if first:
             point["alpha_c"] = theta[0]
         return known.plus(self._with_standardized(point, known.program))
@@ -290,12 +332,19 @@ class PopulationTerm:
         own = self.design
         spread = np.std(own.X, axis=0)
         beta = _SPREAD * noise(spread.shape) / np.where(spread > 0, spread, 1.0)
-        point = self._with_smooths(beta, None, program)
+        point = self._with_smooths(
+            beta, None, self._lengthscales_around(noise), program
+        )
         if not own.intercept:
             return point
         level = on_link_scale(own.link, np.asarray(pilot.parameters[own.parameter]))
         alpha = float(level) + own.log_unit + _SPREAD * float(noise(()))
         return {**point, f"alpha_c{self.suffix}": alpha}
+
+    def _lengthscales_around(self, noise: Noise) -> Array:
+        """Draw length scales of processes from around those that may well be."""
+        middle = self.design.middle_lengthscales
+        return np.asarray(middle * np.exp(_SPREAD * noise(middle.shape)))
 
     def _centeredness(self, program: ProgramData) -> Array:
         """Return how far the coefficients of smooths are centered, ``(K_s,)``."""
@@ -304,7 +353,11 @@ class PopulationTerm:
         return np.zeros(len(self.design.scale_of))
 
     def _with_smooths(
-        self, beta: Array, tau: Array | None, program: ProgramData
+        self,
+        beta: Array,
+        tau: Array | None,
+        lengthscale: Array | None,
+        program: ProgramData,
     ) -> dict[str, Any]:
         """Return coefficients, and what those of smooths are made of.
 
@@ -314,6 +367,8 @@ class PopulationTerm:
             All coefficients, shape ``(K,)``.
         tau
             The scales of smooths; None for those that agree with the coefficients.
+        lengthscale
+            The length scales of processes; None for those that may well be.
         program
             What says which are centered.
         """
@@ -322,11 +377,16 @@ class PopulationTerm:
         if own.smooths:
             free, penalised = np.split(beta, [len(own.free)])
             scale = own.scale_of
+            if lengthscale is None:
+                lengthscale = own.middle_lengthscales
             if tau is None:
-                squares = np.bincount(scale, np.square(penalised)) / np.bincount(scale)
-                tau = np.sqrt(squares) + 1e-6
+                sds = own.sds_of_smooths(np.ones(len(own.smooths)), lengthscale)
+                squares = np.bincount(scale, np.square(penalised / sds))
+                tau = np.sqrt(squares / np.bincount(scale)) + 1e-6
             point[f"tau_s{end}"] = tau
             point[f"beta_free{end}"] = free
+            if own.processes:
+                point[f"lengthscale{end}"] = lengthscale
             point |= self.sampled_of_smooths(point, program)
         return point
 
@@ -337,11 +397,13 @@ class PopulationTerm:
         own, end = self.design, self.suffix
         if not own.smooths:
             return {}
-        tau, penalised = point[f"tau_s{end}"], point[f"beta{end}"][len(own.free) :]
-        power = 1.0 - self._centeredness(program)
-        return {
-            f"z_s{end}": penalised / tau[own.scale_of] ** power,
-        }
+        penalised = point[f"beta{end}"][len(own.free) :]
+        lengthscale = point.get(f"lengthscale{end}", np.empty(0))
+        sds = own.sds_of_smooths(point[f"tau_s{end}"], lengthscale)
+        divisor = sds ** (1.0 - self._centeredness(program))
+        # Of a long length scale, the last of the standard deviations may round to 0.
+        z = np.divide(penalised, divisor, out=np.zeros(len(sds)), where=divisor > 0)
+        return {f"z_s{end}": z}
 
     def _metric_of_number(
         self, pilot: PilotEstimate, program: ProgramData
@@ -399,16 +461,18 @@ class PopulationTerm:
         if not own.smooths:
             return {f"beta{end}": variance}
         point = self._with_smooths(
-            np.sqrt(variance) if estimate is None else estimate, None, program
+            np.sqrt(variance) if estimate is None else estimate, None, None, program
         )
         free, penalised = np.split(variance, [len(own.free)])
         noncentered = 1.0 - self._centeredness(program)
-        tau = point[f"tau_s{end}"][own.scale_of]
+        lengthscale = point.get(f"lengthscale{end}", np.empty(0))
+        sds = own.sds_of_smooths(point[f"tau_s{end}"], lengthscale)
         of_scales = 0.5 / np.maximum(np.bincount(own.scale_of), 1)
         return {
             f"beta_free{end}": free,
             f"tau_s{end}": of_scales,
-            f"z_s{end}": penalised / tau ** (2.0 * noncentered),
+            f"lengthscale{end}": np.full(len(lengthscale), _SPREAD),
+            f"z_s{end}": penalised / sds ** (2.0 * noncentered),
         }
 
 

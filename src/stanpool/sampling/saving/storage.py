@@ -39,12 +39,14 @@ from stanpool.base.options import Parameterization
 from stanpool.base.progress import tell
 from stanpool.base.system.files import explained
 from stanpool.data.design.covariance.known import are_same, arrays_of, restored
+from stanpool.data.matrix.smooths.process import Process
 from stanpool.data.matrix.smooths.saved import (
     SmoothFacts,
     arrays_of_smooths,
     facts_of_smooth,
     restored_smooths,
 )
+from stanpool.data.matrix.smooths.smooth import Smooth
 from stanpool.data.statistics.statistics import Statistics
 from stanpool.engine.values.program import StanProgram
 from stanpool.language.model_spec import ModelSpec
@@ -113,6 +115,7 @@ class _Record:
     functions: tuple[str, ...] = ()
     covariances: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # labels
     smooths: Mapping[str, SmoothFacts] = field(default_factory=dict)  # by text
+    processes: Mapping[str, Process] = field(default_factory=dict)  # by text
     approximation: Approximation | None = None
 
 
@@ -410,7 +413,7 @@ def _read_model(
     if kept.chunks is not None:
         data = Statistics.restored(kept.spec, frame, arrays, asdict(kept.chunks))
     known = restored(kept.covariances, arrays)
-    smooths = restored_smooths(kept.smooths, arrays)
+    smooths = (*restored_smooths(kept.smooths, arrays), *kept.processes.items())
     # The form that was chosen then, even if another one would be chosen now.
     return PreparedModel.from_spec(
         replace(kept.spec, covariances=known, smooths=smooths),
@@ -423,7 +426,8 @@ def _read_model(
 def _write(fit: FitResult, folder: Path) -> None:
     """Write all files of a fit to an empty folder."""
     chunks, known = fit.model.chunks, dict(fit.model.spec.covariances)
-    smooths = fit.model.design.built_smooths
+    built = fit.model.design.built_smooths
+    smooths = {text: each for text, each in built.items() if isinstance(each, Smooth)}
     arrays = {} if chunks is None else chunks.arrays
     columns = write_frame(
         fit.model.data if chunks is None else chunks.specimen,
@@ -448,6 +452,7 @@ def _write(fit: FitResult, folder: Path) -> None:
         functions=tuple(name for name, _ in fit.model.spec.functions),
         covariances={name: each.labels for name, each in known.items()},
         smooths={text: facts_of_smooth(each) for text, each in smooths.items()},
+        processes={t: each for t, each in built.items() if isinstance(each, Process)},
     )
     written = asdict(kept) | {"priors": [_prior_row(row) for row in kept.priors]}
     text = json.dumps(written, indent=1, default=_plain)

@@ -63,6 +63,7 @@ def _of_formula(
     population, matrices, factors = read_terms(spec, stated, frame, None)
     first = int(stated.intercept)
     x, labels = population.values[:, first:], population.labels[first:]
+    free = labels[: len(labels) - population.penalised]
     center = stated.intercept and spec.center_predictors
     design = ParameterDesign(
         parameter=stated.parameter,
@@ -72,9 +73,7 @@ def _of_formula(
         intercept=stated.intercept,
         x_bar=read_only(column_means(x, None) if center else np.zeros(x.shape[1])),
         factors=tuple(factors),
-        centers=choose_centers(columns_of(x, labels, factors).items())
-        if center
-        else (),
+        centers=choose_centers(columns_of(x, free, factors).items()) if center else (),
         smooths=population.scales,
     )
     return design, encodings_of(population, matrices, {}, {})
@@ -121,8 +120,8 @@ def read_terms(
 def columns_of(
     x: np.ndarray, labels: Sequence[str], factors: Sequence[FactorDesign]
 ) -> dict[str, np.ndarray]:
-    """Return the columns of the population's matrix and of all factors, by label."""
-    columns = dict(zip(labels, x.T, strict=True))
+    """Return the first columns of the population's matrix, and all of factors."""
+    columns = dict(zip(labels, x.T, strict=False))
     for factor in factors:
         columns |= zip(factor.varying, factor.Z.T, strict=True)
     return columns

@@ -18,9 +18,10 @@ import numpy as np
 import pandas as pd
 
 from stanpool.base.arrays import Array
-from stanpool.base.errors import DataError, quote, quote_list
+from stanpool.base.errors import DataError, quote
 from stanpool.data.matrix.smooths.bases import penalised_curves
 from stanpool.data.matrix.smooths.curves import Curves
+from stanpool.data.matrix.smooths.levels import levels_of, times_by
 
 SMALLEST = {"tp": 3, "cr": 3, "cc": 4, "ps": 4}
 _SDS_IN_RANGE = 12**0.5  # of an even spread
@@ -138,10 +139,10 @@ class Smooth:
         return tuple(f"{self.name}.{level}" for level in self.levels)
 
     @property
-    def scales(self) -> tuple[tuple[str, int], ...]:
+    def scales(self) -> tuple[tuple[str, int, None], ...]:
         """The label of each scale, and of how many coefficients it is the scale."""
         return tuple(
-            (f"{curve}.{own.name}" if own.name else curve, own.turned.shape[1])
+            (f"{curve}.{own.name}" if own.name else curve, own.turned.shape[1], None)
             for curve in self.curves
             for own in self.blocks
         )
@@ -169,28 +170,9 @@ class Smooth:
             ],
             axis=1,
         )
-        if self.by == "numbers":
-            return by[:, None] * straight, by[:, None] * penalised
-        if self.by != "levels":
-            return straight[:, 1:], penalised
-        each = [indicator[:, None] for indicator in self._indicators(by)]
-        return (
-            np.concatenate([own * straight[:, 1:] for own in each], axis=1),
-            np.concatenate([own * penalised for own in each], axis=1),
-        )
-
-    def _indicators(self, by: Any) -> list[Array]:
-        """Return for each level which rows have it, as numbers."""
-        codes = pd.Categorical(by, categories=list(self.levels)).codes
-        unseen = np.flatnonzero(codes < 0)
-        if unseen.size:
-            given = pd.Series(by)[unseen].unique().tolist()
-            raise DataError(
-                f"{self.name} has no curve for {quote_list(given)} (rows "
-                f"{quote_list(unseen.tolist())}, counted from 0); the data of the fit "
-                f"have {quote_list(self.levels)}. Drop these rows."
-            )
-        return [(codes == k).astype(float) for k in range(len(self.levels))]
+        free = straight if self.by == "numbers" else straight[:, 1:]
+        depends = self.name, by, self.by, self.levels
+        return times_by(free, *depends), times_by(penalised, *depends)
 
 
 def build_smooth(
@@ -227,7 +209,7 @@ def build_smooth(
     --------
     >>> smooth = build_smooth("s(x)", ["x"], [np.linspace(0, 3, 50)], size=6)
     >>> smooth.free, smooth.scales
-    (('s(x).linear',), (('s(x)', 4),))
+    (('s(x).linear',), (('s(x)', 4, None),))
     """
     sizes = size if isinstance(size, Sequence) else [size] * len(x)
     margins = tuple(
@@ -246,8 +228,7 @@ def build_smooth(
             label = "*".join(labels) if len(margins) > 1 else ""
             raw = _products(chosen, parts)
             blocks.append(_block(label, chosen, raw, straight, weight))
-    levels = tuple(by.categories.tolist()) if of == "levels" else ()
-    return Smooth(name, margins, tuple(blocks), of, levels)
+    return Smooth(name, margins, tuple(blocks), of, levels_of(by))
 
 
 def _block(

@@ -87,6 +87,32 @@ def factors_of_formulas(
     ]
 
 
+def sd_facts(s: str, has_processes: bool, *, is_centered: bool) -> dict[str, str]:
+    """Write the standard deviations of the coefficients of smooths.
+
+    Parameters
+    ----------
+    s
+        How names end.
+    has_processes
+        Whether they follow from the length scales of Gaussian processes, too.
+    is_centered
+        Whether coefficients are centered as far as the data say.
+    """
+    tau = f"tau_s{s}[smooth{s}]"
+    if not is_centered:
+        return dict(sd_of_smooths=f"exp(log_sd_s{s})" if has_processes else tau)
+    if has_processes:
+        return dict(
+            sd_of_smooths="exp((1 - centeredness_s) .* log_sd_s)",
+            sd_of_z_s="exp(centeredness_s .* log_sd_s)",
+        )
+    return dict(
+        sd_of_smooths=f"pow({tau}, 1 - centeredness_s)",
+        sd_of_z_s=f"pow({tau}, centeredness_s)",
+    )
+
+
 def zero_alpha_beta(intercept: bool, s: str) -> str:
     """Write the population's coefficients after a 0; names end with ``s``."""
     if intercept:
@@ -110,7 +136,7 @@ def _formula(
     eta = " + ".join(filter(None, parts)) + (" - log_unit" if has_unit else "")
     known = {
         kind: blocks[f"{kind}{s}"]
-        for kind in ("Intercept", "beta", "tau_s")
+        for kind in ("Intercept", "beta", "tau_s", "lengthscale")
         if f"{kind}{s}" in blocks
     }
     bounds = {kind: block.bounds for kind, block in known.items()}
@@ -130,7 +156,9 @@ def _formula(
             declared={k: block.declared() for k, block in known.items() if block.size},
             intercept=own.intercept,
             smooths=own.smooths,
+            processes=own.processes,
             centers_smooths=False,
+            **sd_facts(s, own.processes, is_centered=False),
             sampled_beta=beta,
             sampled_K=K,
             categories=False,

@@ -16,6 +16,7 @@ from stanpool.model.program.facts.formula_facts import (
     factors_of_formulas,
     formula_facts,
     own_parameters,
+    sd_facts,
     zero_alpha_beta,
 )
 from stanpool.model.program.facts.term_facts import GroupFacts, TermFacts
@@ -98,6 +99,8 @@ def _population_facts(structure: Structure) -> dict[str, Any]:
         has_intercept_per_category=intercept and categories,
         smooths=structure.smooths,
         centers_smooths=structure.smooths,
+        processes=structure.processes,
+        **sd_facts("", structure.processes, is_centered=True),
         **dict(
             zip(("sampled_beta", "sampled_K"), _sampled_beta(structure), strict=True)
         ),
