@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from pandas.api.types import is_scalar
 
-from stanpool.base.errors import DataError, quote, quote_list, suggestion
+from stanpool.base.errors import DataError, SpecError, quote, quote_list, suggestion
 from stanpool.data.entries import clean_column, level_text, refuse_unwritable
 from stanpool.language.expression import parse
 from stanpool.language.family import FAMILIES
@@ -43,6 +43,8 @@ def used_columns(spec: ModelSpec, data: Any, *, copy: bool = True) -> pd.DataFra
     DataError
         If there are no rows, a column is missing or doubled, has missing or infinite
         values, or mixes numbers with other values.
+    SpecError
+        If the outcome is also a predictor or a group.
     """
     frame = as_frame(data)
     if len(frame) == 0:
@@ -57,6 +59,7 @@ def used_columns(spec: ModelSpec, data: Any, *, copy: bool = True) -> pd.DataFra
     for term in spec.all_groups:
         keys |= set(term.labelled)
     columns = set(frame.columns)
+    _refuse_own_outcome(spec, columns)
     found = names_in(spec, columns)
     refuse_unwritable("names of columns", found)
     always = set(names_in(replace(spec, cens_upper=None), columns))
@@ -73,6 +76,21 @@ def used_columns(spec: ModelSpec, data: Any, *, copy: bool = True) -> pd.DataFra
         for name in found
     }
     return pd.DataFrame(clean, index=pd.RangeIndex(len(frame)), copy=copy)
+
+
+def _refuse_own_outcome(spec: ModelSpec, columns: set[Any]) -> None:
+    """Refuse an outcome that is to be predicted from itself."""
+    outcome = unquote_name(spec.outcome)
+    terms = [
+        text for text in spec.all_terms if outcome in names_in_terms([text], columns)
+    ]
+    groups = [each.factor for each in spec.all_groups if outcome in each.key]
+    if terms or groups:
+        raise SpecError(
+            f"the outcome {quote(outcome)} is also a predictor or a group, in "
+            f"{quote_list([*terms, *groups])}: it would be predicted from itself. Take "
+            "it out there, or, if another column is meant, check its name."
+        )
 
 
 def levels_without_rows(

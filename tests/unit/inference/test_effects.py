@@ -618,6 +618,8 @@ class TestOutside:
         assert len(fit.predictions(newdata=inside)) == 2
         with pytest.warns(EffectWarning, match=r"1 row.*convex hull.*rows 1, counted"):
             fit.predictions(newdata=inside.assign(b=[0.5, 0.9]))
+        # The others at their means are no combination that anyone has chosen.
+        assert len(fit.predictions(newdata=fit.datagrid({"a": [0.0, 1.0]}))) == 2
 
 
 class TestGrids:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import stanpool as sp
 from stanpool import Prior, SpecError
 from stanpool.language.family import FAMILIES
 from stanpool.language.model_spec import GroupTerm, ModelSpec
@@ -168,6 +169,20 @@ class TestModelSpec:
     ) -> None:
         with pytest.raises(SpecError, match="nothing to estimate"):
             ModelSpec("y", intercept=False, groups=groups, pooling="complete")
+
+    @pytest.mark.parametrize(
+        "formula",
+        [
+            *("y ~ x + y", "y ~ log(y)", "y ~ x:y", "y ~ x + (1 | y)"),
+            *("y ~ x + (1 + y | g)", "y ~ x + s(y)", "y ~ x + (1 | g:y)"),
+            ["y ~ x", "sigma ~ y"],
+        ],
+    )
+    def test_an_outcome_is_not_predicted_from_itself(
+        self, formula: str | list[str]
+    ) -> None:
+        with pytest.raises(SpecError, match="outcome 'y' is also a predictor"):
+            sp.Model(formula, {"y": [0.5, 1.0], "x": [1.0, 2.0], "g": [1, 2]})
 
     def test_is_a_hashable_value(self) -> None:
         assert hash(SIMPLE) == hash(replace(SIMPLE))

@@ -73,6 +73,14 @@ def _numbers(grid: Grid, name: str) -> Array:
         return np.empty(0)
 
 
+def _is_typical(model: PreparedModel, name: str, values: Array) -> bool:
+    """Whether all rows of a grid have the mean or the median, as where others vary."""
+    column = model.data[name].to_numpy(dtype=float)
+    slack = _CLOSE * np.abs(column).max()
+    middles = np.mean(column), np.median(column)
+    return any(bool((np.abs(values - x) <= slack).all()) for x in middles)
+
+
 def _warn_of_combinations(model: PreparedModel, grid: Grid, numbers: list[str]) -> None:
     """Warn of rows outside of the convex hull of the data's numbers."""
     from scipy.spatial import (  # type: ignore[import-untyped]
@@ -81,6 +89,7 @@ def _warn_of_combinations(model: PreparedModel, grid: Grid, numbers: list[str]) 
     )
 
     columns = [x for x in numbers if x in grid.frame.columns]
+    columns = [x for x in columns if not _is_typical(model, x, _numbers(grid, x))]
     rows = [_numbers(grid, x) for x in columns]
     if not 2 <= len(columns) <= _MOST_DIMENSIONS or not all(map(len, rows)):
         return
