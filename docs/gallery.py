@@ -25,6 +25,7 @@ SECTIONS = {
         'verbal.plot.predictions(["Anger", "Gender", "btype"])',
         "verbal.plot.comparisons()",
         'verbal.plot.slopes("Anger", condition="btype")',
+        'catheters.plot.survival("sex", groups="population")',
     ),
     "Estimates": (
         'fit.plot.forest(kind="halfeye")',
@@ -78,6 +79,11 @@ noncentered = eight.with_(parameterization="noncentered").fit(seed=1)
 sleep = sp.Model("Reaction ~ Days + (Days | Subject)", sleepstudy).fit(seed=1)
 verbal = sp.Model(
     "r2 ~ Anger * Gender + btype + (1 | id)", verbagg, family="bernoulli"
+).fit(seed=1)
+catheters = sp.Model(
+    "time | cens(1 - status) ~ sex + (1 | id)",
+    sp.load_dataset("kidney").replace({"sex": {1: "male", 2: "female"}}),
+    family="weibull",
 ).fit(seed=1)
 several_priors = sp.compare_scale_priors(eight, seed=1)
 

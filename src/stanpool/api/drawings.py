@@ -60,6 +60,7 @@ class Drawings:
     shrinkage = Drawing(plots.plot_shrinkage)
     slopes = Drawing(plots.plot_slopes)
     statistics = Drawing(plots.plot_statistics)
+    survival = Drawing(plots.plot_survival)
     traces = Drawing(plots.plot_traces)
 
     def __repr__(self) -> str:

@@ -30,6 +30,7 @@ from stanpool.inference.effects.comparisons import comparisons
 from stanpool.inference.effects.predictions import poststratify, predictions
 from stanpool.inference.effects.rows.grid import datagrid
 from stanpool.inference.effects.slopes import slopes
+from stanpool.inference.effects.survival import survival
 from stanpool.inference.estimates.coefficients import coef, fixef, ranef, varcorr
 from stanpool.inference.estimates.contrasts import contrasts, rank_groups
 from stanpool.inference.estimates.hypothesis import hypothesis
@@ -473,6 +474,7 @@ class Fit(FitResult):
     comparisons = comparisons
     slopes = slopes
     poststratify = poststratify
+    survival = survival
     loo = loo
     kfold = kfold
     influence = influence

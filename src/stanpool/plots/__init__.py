@@ -24,6 +24,7 @@ from stanpool.plots.ranks import plot_calibration
 from stanpool.plots.residuals import plot_residuals
 from stanpool.plots.scale_priors import plot_scale_priors
 from stanpool.plots.shrinkage import plot_shrinkage
+from stanpool.plots.survival import plot_survival
 from stanpool.plots.traces import plot_autocorrelation, plot_energy, plot_traces
 
 __all__ = [
@@ -52,5 +53,6 @@ __all__ = [
     "plot_shrinkage",
     "plot_slopes",
     "plot_statistics",
+    "plot_survival",
     "plot_traces",
 ]

@@ -7,9 +7,9 @@ Nothing of the size draws x rows is kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +20,12 @@ from stanpool.base.options import EffectGroups, EffectKind
 from stanpool.data.compression.orthogonal import first_rows, number_combinations
 from stanpool.inference.cells import add_to_cells
 from stanpool.inference.effects.groups import GroupEffects, other_factors
-from stanpool.inference.effects.population import expectation, is_linear, points_of
+from stanpool.inference.effects.population import (
+    expectation,
+    is_linear,
+    points_of,
+    survival,
+)
 from stanpool.inference.effects.rows.grid import Grid, column_at, roles_of
 from stanpool.inference.effects.rows.scenarios import Scenario
 from stanpool.inference.prediction.linear_predictor import LinearPredictor
@@ -83,6 +88,9 @@ class Expectations:
         instead.
     parameter
         What is expected: ``"mean"`` for outcomes, or a parameter of the family.
+    times
+        The times of which the probabilities to last longer are wanted in the place of
+        expected outcomes, if any.
     """
 
     fit: FitResult
@@ -94,10 +102,13 @@ class Expectations:
     seed: int = 0
     is_log: bool = False
     parameter: str = "mean"
+    times: tuple[float, ...] = ()
 
     @property
     def categories(self) -> tuple[Any, ...]:
-        """The categories that have values of their own, if any."""
+        """The categories, or times, that have values of their own, if any."""
+        if self.times:
+            return self.times
         design = self.fit.model.design
         if self.kind == "epred":
             return design.categories
@@ -176,8 +187,13 @@ class Expectations:
         if self.draws is not None:
             return self.draws
         rows = sum(self._count(self._rows_of(each)) for each in self.scenarios)
+        rows *= max(1, len(self.times))
         if "population" in self.groups.of.values() and self.kind == "epred":
-            rows *= points_of(self.fit.model.spec, degrees=self._degrees)
+            rows *= points_of(
+                self.fit.model.spec,
+                degrees=self._degrees,
+                of_survival=bool(self.times),
+            )
         most = max(_FEWEST_DRAWS, _MOST_EVALUATIONS // max(1, rows))
         sizes = self.fit.posterior.sizes
         return most if most < sizes["chain"] * sizes["draw"] else None
@@ -200,7 +216,8 @@ class Expectations:
     @property
     def _is_linear(self) -> bool:
         is_linear_predictor = self.kind == "linpred" or is_linear(self.fit.model.spec)
-        return is_linear_predictor and self._is_of_mean and not self.is_log
+        is_plain = not self.is_log and not self.times
+        return is_linear_predictor and self._is_of_mean and is_plain
 
     @property
     def _special(self) -> tuple[SpecialTerm, ...]:
@@ -370,7 +387,8 @@ class Expectations:
         if not self._is_of_mean:
             return {self.parameter}
         parts = () if self.kind == "linpred" else ("residual",)
-        needed = parameters_needed(self.fit.model, parts, every=False)
+        every = bool(self.times)
+        needed = parameters_needed(self.fit.model, parts, every=every)
         residual = self.fit.model.design.residual
         if residual is not None and self.groups.of.get(residual.factor) != "fitted":
             needed -= {"sigma"}
@@ -412,8 +430,11 @@ class Expectations:
         if self.kind == "linpred":
             return eta
         spec, parameters = self.fit.model.spec, source.parameters(rows)
+        expected: Callable[..., Array] = expectation
+        if self.times:
+            expected = partial(survival, times=np.array(self.times))
         if self._is_linear or not (averaged.factors or averaged.special):
-            return expectation(spec, eta, parameters, None)
+            return expected(spec, eta, parameters, None)
         variances = self._variances(averaged.factors, rows)
         product = None
         for term in averaged.mean.take(rows).special:
@@ -424,7 +445,7 @@ class Expectations:
                 product = of_new
             else:
                 variances = [each + of_new.variance for each in variances]
-        found = [expectation(spec, eta, parameters, x, product) for x in variances]
+        found = [expected(spec, eta, parameters, x, product) for x in variances]
         return np.asarray(np.mean(found, axis=0))
 
     @cached_property
@@ -441,7 +462,7 @@ class Expectations:
         for number in self._numbers["population"]:
             own = source.coefficients.factors[number]
             name = self.fit.model.design.factors[number].factor
-            if own.nu is not None and spec.link_name == "log":
+            if own.nu is not None and spec.link_name == "log" and not self.times:
                 raise SpecError(
                     f"the mean over new groups of {quote(name)} is infinite, since "
                     "they come from a Student-t distribution of logarithms. Ask for "

@@ -34,7 +34,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -101,13 +101,8 @@ def expectation(
             return np.asarray(mean(at, **known))
 
     if product is not None and not _moves_as_predictor(spec):
-        total: Any = 0.0
-        others = 0.0 if variance is None else variance
-        largest = float(product.variance.max(initial=0.0))
-        for value, weight in zip(*_chi_squared(product.degrees, largest), strict=True):
-            both = others + value * product.variance
-            total = total + weight * expectation(spec, eta, parameters, both)
-        return np.asarray(total)
+        given = partial(expectation, spec, eta, parameters)
+        return _over_products(given, variance, product)
     if variance is None or _moves_as_predictor(spec):
         return of(eta)
     if family.is_categorical:
@@ -127,6 +122,75 @@ def expectation(
     return np.asarray(total)
 
 
+def survival(
+    spec: ModelSpec,
+    eta: Array,
+    parameters: Mapping[str, Any],
+    variance: Array | None,
+    product: NewLevels | None = None,
+    *,
+    times: Array,
+) -> Array:
+    """Return the probabilities that outcomes are above some times.
+
+    Parameters
+    ----------
+    spec, eta, parameters, variance, product
+        As for ``expectation``, of families whose outcomes may be censored.
+    times
+        The times, shape ``(T,)``.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape ``(S, rows, T)``.
+    """
+    if product is not None:
+        given = partial(survival, spec, eta, parameters, times=times)
+        return _over_products(given, variance, product)
+    known = {name: np.asarray(x)[..., None] for name, x in parameters.items()}
+    log_interval = family_functions(spec.family, spec.link).log_interval
+    assert log_interval is not None
+
+    def above(at: Any) -> Array:
+        return np.asarray(np.exp(log_interval(times, np.inf, at[..., None], **known)))
+
+    if variance is None:
+        return above(eta)
+    if FAMILIES[spec.family].is_of_logs:  # normal logarithms of more variance
+        known["sigma"] = np.hypot(known["sigma"], np.sqrt(variance)[..., None])
+        return above(eta)
+    sd, total = np.sqrt(variance), np.zeros(())
+    # Proportional hazards: exp(-exp(.)) of shape times the predictor.
+    shape = float(np.max(parameters.get("shape", 1.0)))
+    step = _step_within(_STRIP["cloglog"] / shape, float(sd.max()))
+    for point, weight in zip(*_trapezoids(step), strict=True):
+        total = total + weight * above(eta + point * sd)
+    return np.asarray(total)
+
+
+def _over_products(
+    given: Callable[[Array], Array], variance: Array | None, product: NewLevels
+) -> Array:
+    """Average over the products of new scores and new loadings.
+
+    Parameters
+    ----------
+    given
+        What is averaged, for a variance of what new groups add to predictors.
+    variance
+        The variance of what others add; None without.
+    product
+        How the products are distributed.
+    """
+    total: Any = 0.0
+    others = 0.0 if variance is None else variance
+    largest = float(product.variance.max(initial=0.0))
+    for value, weight in zip(*_chi_squared(product.degrees, largest), strict=True):
+        total = total + weight * given(others + value * product.variance)
+    return np.asarray(total)
+
+
 def is_linear(spec: ModelSpec) -> bool:
     """Whether the expected outcome is the linear predictor."""
     return _moves_as_predictor(spec) and not FAMILIES[spec.family].is_of_quantiles
@@ -137,7 +201,9 @@ def _moves_as_predictor(spec: ModelSpec) -> bool:
     return spec.link_name == "identity" and not FAMILIES[spec.family].is_of_logs
 
 
-def points_of(spec: ModelSpec, sd: float = 1.0, degrees: int = 0) -> int:
+def points_of(
+    spec: ModelSpec, sd: float = 1.0, degrees: int = 0, *, of_survival: bool = False
+) -> int:
     """Return about how many evaluations an average over new groups takes.
 
     Parameters
@@ -149,10 +215,15 @@ def points_of(spec: ModelSpec, sd: float = 1.0, degrees: int = 0) -> int:
     degrees
         The degrees of freedom of the products of new scores and new loadings; 0 without
         these.
+    of_survival
+        Whether it is one of probabilities to last longer than a time.
     """
     family = FAMILIES[spec.family]
     if family.is_categorical:
         return _QUASI_RANDOM
+    if of_survival and not family.is_of_logs:
+        times = len(_chi_squared(degrees, sd)[0]) if degrees else 1
+        return times * len(_trapezoids(_step_within(_STRIP["cloglog"], sd))[0])
     if _moves_as_predictor(spec):
         return 1
     times = len(_chi_squared(degrees, sd)[0]) if degrees else 1

@@ -104,7 +104,7 @@ def predictions(
     values: dict[str, list[Any]] = {}
     if variables is not None:
         for name, each in variables_asked(model, variables).items():
-            values[name] = values_of(model, name, _default(fit, name, each))
+            values[name] = values_of(model, name, default_values(fit, name, each))
     grid = grid_of(fit, newdata, by=by, weights=weights, averaged=bool(values))
     effects = group_effects(
         model, groups, new_groups, [*grid.frame.columns, *values], parameter
@@ -217,7 +217,7 @@ def poststratify(
     )
 
 
-def _default(fit: FitResult, name: str, asked: Any) -> Any:
+def default_values(fit: FitResult, name: str, asked: Any) -> Any:
     """Return what is asked of a variable, all levels or quartiles where nothing is."""
     if asked is not None:
         return asked
