@@ -223,7 +223,7 @@ def fit_of_points(
             f"tau{end}": stacked([each.tau for each in own]),
             f"Omega{end}": stacked(omega),
             f"nu_u{end}": stacked([each.nu for each in own]),
-            f"phi_u{end}": stacked([each.phi for each in own]),
+            f"rho_u{end}": stacked([each.rho for each in own]),
             f"b{end}": stacked([each.b for each in own]),
         }
     for design in model.design.formulas:
@@ -253,7 +253,7 @@ def _of_formula(
         omega = varying.chol_omega @ varying.chol_omega.T
         found |= {f"tau{end}": varying.tau, f"Omega{end}": omega}
         found[f"nu_u{end}"] = np.array(varying.nu)
-        found[f"phi_u{end}"] = np.array(varying.phi)
+        found[f"rho_u{end}"] = np.array(varying.rho)
         found[f"b{end}"] = varying.b + np.array(mean)
     return found
 

@@ -476,6 +476,18 @@ KNOWN_COVARIANCE = pd.DataFrame(
     index=list("twvu"),
     columns=list("twvu"),
 )[list("wutv")]
+# Regions of a map: "t" has no rows, and "z" no neighbours.
+NEIGHBOURS = pd.DataFrame(
+    [
+        [0, 1, 1, 0, 0],
+        [1, 0, 1, 0, 0],
+        [1, 1, 0, 2, 0],
+        [0, 0, 2, 0, 0],
+        [0, 0, 0, 0, 0],
+    ],
+    index=list("tuvwz"),
+    columns=list("tuvwz"),
+)
 COVARIANCES = (
     ("y ~ x1 + (1 + x2 | gr(h, cov=A))", {}),
     ("y ~ x1 + (1 | gr(h, cov=A)) + (1 | g)", {"parameterization": "marginal"}),
@@ -484,6 +496,10 @@ COVARIANCES = (
     ("colour ~ x1 + (1 | gr(h, cov=A))", {"family": "categorical"}),
     ("y ~ x1 + (1 + x2 | gr(h, cov=T))", {}),
     ("win ~ x1 + (1 | g) + (1 || gr(h, cov=T))", {"family": "bernoulli"}),
+    ("y ~ x1 + bym2(h, W)", {}),
+    ("count ~ x1 + car(h, W) + (1 | g)", {"family": "poisson"}),
+    (["y ~ x1 + (1 | g)", "sigma ~ bym2(h, W)"], {}),
+    ("colour ~ x1 + car(h, W)", {"family": "categorical"}),
     ("y ~ x1 + ar1(day)", {}),
     ("count ~ x1 + (1 | g) + ar1(day | g)", {"family": "poisson"}),
 )
@@ -783,7 +799,8 @@ def _far() -> dict[str, sp.Model]:
 
 
 def _with_known_covariance() -> dict[str, sp.Model]:
-    data, known = small_data(), {"A": KNOWN_COVARIANCE, "T": PEDIGREE}
+    data = small_data()
+    known = {"A": KNOWN_COVARIANCE, "T": PEDIGREE, "W": NEIGHBOURS}
     models = [
         sp.Model(formula, data, covariances=known, **options)
         for formula, options in COVARIANCES

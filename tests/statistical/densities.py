@@ -19,7 +19,7 @@ References
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
@@ -31,6 +31,7 @@ from scipy.special import expit
 
 import stanpool as sp
 from stanpool.data.design.covariance.ancestry import Ancestry
+from stanpool.data.design.covariance.neighbours import Neighbours
 from stanpool.data.design.design import FactorDesign, ParameterDesign
 from stanpool.data.design.predictors.latent_factors import LatentDesign
 from stanpool.data.matrix.smooths.process import Spectrum
@@ -47,7 +48,7 @@ class Varying:
     chol_omega: np.ndarray
     b: np.ndarray
     nu: float = 5.0
-    phi: float = 0.5
+    rho: float = 0.3
 
     def log_density_of(self, deviations: np.ndarray, population: str) -> float:
         """Log density of deviations of groups, ``(J, Q)``, in their population."""
@@ -130,7 +131,7 @@ def random_point(model: sp.Model, rng: np.random.Generator) -> Point:
     near = 0.3 if model.spec.link_name == "cloglog" else 1.0
     cutpoint = np.sort(rng.normal(size=max(len(design.categories) - 1, 1)))
     is_in_order = model.spec.family not in ("sratio", "acat")
-    return Point(
+    point = Point(
         intercept=near * rng.normal(),
         beta=near * rng.normal(size=len(design.coefficients)),
         sigma=rng.lognormal(),
@@ -139,7 +140,7 @@ def random_point(model: sp.Model, rng: np.random.Generator) -> Point:
                 tau=rng.lognormal(size=len(factor.varying)),
                 chol_omega=_random_chol(model, factor, rng),
                 b=rng.normal(size=(len(factor.labels), len(factor.varying))),
-                nu=1 + rng.lognormal(1.0),
+                **_random_shape(rng),
             )
             for factor in design.factors
         ),
@@ -170,7 +171,7 @@ def random_point(model: sp.Model, rng: np.random.Generator) -> Point:
                         tau=rng.lognormal(-1.0, size=len(factor.varying)),
                         chol_omega=_random_chol(model, factor, rng, own.parameter),
                         b=0.3 * rng.normal(size=_shape_of(factor)),
-                        nu=1 + rng.lognormal(1.0),
+                        **_random_shape(rng),
                     )
                     for factor in own.factors
                 ),
@@ -180,6 +181,25 @@ def random_point(model: sp.Model, rng: np.random.Generator) -> Point:
             for own in model.design.formulas
         },
     )
+    return replace(point, factors=tuple(_in_spans(model, point)))
+
+
+def _in_spans(model: sp.Model, at: Point) -> Iterator[Varying]:
+    """Yield factors whose deviations are those that their covariances allow."""
+    for number, varying in enumerate(at.factors):
+        root = model.design.factors[number].root
+        if root is None or root.columns == len(varying.b):
+            yield varying
+            continue
+        means = group_means(model, pd.DataFrame(), at, number)
+        u = root.times(varying.b[: root.columns], np.array(varying.rho))
+        yield replace(varying, b=means + u)
+
+
+def _random_shape(rng: np.random.Generator) -> dict[str, float]:
+    """Draw degrees of freedom, and a parameter between 0 and 1."""
+    nu = 1 + rng.lognormal(1.0)
+    return {"nu": nu, "rho": 1 / nu}
 
 
 def _shape_of(factor: FactorDesign) -> tuple[int, int]:
@@ -238,16 +258,8 @@ def log_density(model: sp.Model, data: pd.DataFrame, at: Point) -> float:
                 total += _log_jacobian_of_roots(model, varying, number)
                 continue
             deviations = varying.b - group_means(model, data, at, number)
-            covariance = varying.chol @ varying.chol.T
-            if model.structure.factors[number].known_covariance:
-                # One group after the other, each with all its coefficients.
-                between = covariance_between_groups(model, number, varying.phi)
-                covariance = np.kron(between, covariance)
-                whole = stats.multivariate_normal(cov=covariance)
-                total += whole.logpdf(deviations.ravel())
-            else:
-                population = model.design.factors[number].population
-                total += varying.log_density_of(deviations, population)
+            factor = model.design.factors[number]
+            total += _log_of_population(model, factor, varying, deviations)
             total += _log_jacobian(model, varying, number)
         if at.latent is not None:
             total += _log_latent(at.latent)
@@ -274,31 +286,72 @@ def _log_horseshoe(model: sp.Model, at: Point) -> float:
     return float(total + stats.invgamma(df / 2, scale=df / 2).logpdf(at.beta_slab))
 
 
+def _log_of_population(
+    model: sp.Model, factor: FactorDesign, varying: Varying, deviations: np.ndarray
+) -> float:
+    """Log density of deviations ``(J, Q)``, of known covariances as Stan's z."""
+    if factor.root is None:
+        return varying.log_density_of(deviations, factor.population)
+    between = covariance_between_groups(model, factor, varying.rho)
+    # One group after the other, each with all its coefficients.
+    covariance = np.kron(between, varying.chol @ varying.chol.T)
+    whole = stats.multivariate_normal(cov=covariance, allow_singular=True)
+    values = np.linalg.eigvalsh(between)[-factor.root.columns :]
+    volume = 0.5 * len(varying.tau) * np.log(values).sum()
+    return float(whole.logpdf(deviations.ravel()) + volume)
+
+
 def covariance_between_groups(
-    model: sp.Model, number: int, phi: float = 0.0
+    model: sp.Model, factor: FactorDesign, rho: float
 ) -> np.ndarray:
     """Return what a user passed, in the order of the labels of a factor's groups."""
-    if model.spec.groups[number].structure == "ar1":
-        return _decaying(model.design.factors[number].labels, phi)
-    name = model.spec.groups[number].covariance
-    known = dict(model.spec.covariances)[name]
+    term = {each.factor: each for each in model.spec.all_groups}[factor.factor]
+    if term.structure == "ar1":
+        return _decaying(factor.labels, rho)
+    known = dict(model.spec.covariances)[term.covariance]
     if isinstance(known, Ancestry):
         between = _relationships(known)
+    elif isinstance(known, Neighbours):
+        between = between_regions(known, term.structure, rho)
     else:
         between = known.matrix
     passed = pd.DataFrame(between, index=known.labels, columns=known.labels)
-    labels = list(map(str, model.design.factors[number].labels))
+    labels = list(map(str, factor.labels))
     return passed.loc[labels, labels].to_numpy()
 
 
-def _decaying(labels: tuple[Any, ...], phi: float) -> np.ndarray:
+def between_regions(known: Neighbours, structure: str, rho: float) -> np.ndarray:
+    """Return what neighbours make of regions, by generalized inverses."""
+    size = len(known.labels)
+    ties = np.zeros((size, size))
+    for (i, j), weight in zip(known.pairs.tolist(), known.weights, strict=True):
+        ties[i, j] = ties[j, i] = weight
+    precision, covariance = np.diag(ties.sum(axis=0)) - ties, np.zeros((size, size))
+    for component in known.components:
+        at = np.ix_(component, component)
+        inverse = np.linalg.pinv(precision[at], hermitian=True)
+        if len(component) == 1:
+            inverse = np.ones((1, 1))
+        scale = stats.gmean(np.diag(inverse))
+        covariance[at] = inverse / scale
+    if structure == "bym2":
+        return np.asarray(rho * covariance + (1 - rho) * np.eye(size))
+    precision = rho * np.linalg.pinv(covariance, hermitian=True)
+    found = np.linalg.inv(precision + (1 - rho) * np.eye(size))
+    # Given that deviations have the sum 0 in each component.
+    sums = [np.isin(range(size), own) for own in known.components if len(own) > 1]
+    C = np.array(sums, dtype=float)
+    return np.asarray(found - found @ C.T @ np.linalg.solve(C @ found @ C.T, C @ found))
+
+
+def _decaying(labels: tuple[Any, ...], rho: float) -> np.ndarray:
     """Return correlations of times, ``3`` or ``series:3``, which decay with time."""
     split = [str(label).rpartition(":") for label in labels]
     found = np.zeros((len(split), len(split)))
     for i, (series, _, t) in enumerate(split):
         for j, (other, _, s) in enumerate(split):
             if series == other:
-                found[i, j] = phi ** abs(float(t) - float(s))
+                found[i, j] = rho ** abs(float(t) - float(s))
     return found
 
 
@@ -359,7 +412,7 @@ def stan_parameters(model: sp.Model, data: pd.DataFrame, at: Point) -> dict[str,
             deviations = varying.b - group_means(model, data, at, number)
             found |= {f"tau{end}": varying.tau, f"L_Omega{end}": varying.chol_omega}
             found |= {f"b{end}": varying.b, f"nu_u{end}": varying.nu}
-            found[f"phi_u{end}"] = varying.phi
+            found[f"rho_u{end}"] = varying.rho
             moved = _line_at_center(model, number)
             found[f"b_c{end}"] = varying.b - deviations + deviations @ moved.T
             if model.design.intercept and not number:
@@ -371,10 +424,7 @@ def stan_parameters(model: sp.Model, data: pd.DataFrame, at: Point) -> dict[str,
             if model.structure.factors[number].integrated:
                 signs = (-1) ** np.arange(len(varying.tau))
                 found[f"tau_root{end}"] = signs * _roots(model, varying, number)
-            root = model.design.factors[number].root
-            if root is not None:
-                whole = root.times(np.eye(root.columns), np.array(varying.phi))
-                deviations = np.linalg.solve(whole, deviations)
+            deviations = _independent(model.design.factors[number], varying, deviations)
             has_forms = model.design.factors[number].has_forms
             if model.parameterization == "adaptive" and has_forms:
                 found[f"z{end}"] = _off_ridge(model, data, at, number)
@@ -659,7 +709,7 @@ def _sum_of_deviations(model: sp.Model, data: pd.DataFrame, at: Point) -> np.nda
     for number, varying in enumerate(at.factors):
         factor = design.factors[number]
         deviations = varying.b - group_means(model, data, at, number)
-        memberships = _groups_of_rows(model, data, number)
+        memberships = _groups_of_rows(model, data, model.design.factors[number])
         for rows in memberships:
             for q, label in enumerate(factor.varying):
                 own = deviations[rows, q] * _predictor(data, label)
@@ -680,11 +730,11 @@ def _products(model: sp.Model, data: pd.DataFrame, at: Latent) -> np.ndarray:
 
 
 def _groups_of_rows(
-    model: sp.Model, data: pd.DataFrame, number: int
+    model: sp.Model, data: pd.DataFrame, factor: FactorDesign
 ) -> list[list[int]]:
     """Return the group of each row, once for each of its memberships."""
-    term = model.spec.groups[number]
-    labels = [str(label) for label in model.design.factors[number].labels]
+    term = {each.factor: each for each in model.spec.all_groups}[factor.factor]
+    labels = [str(label) for label in factor.labels]
     columns = [[str(entry) for entry in data[column]] for column in term.key]
     if not term.membership:
         columns = [[":".join(each) for each in zip(*columns, strict=True)]]
@@ -700,7 +750,7 @@ def _log_marginal_likelihood(model: sp.Model, data: pd.DataFrame, at: Point) -> 
     for number, varying in enumerate(at.factors):
         if not model.structure.factors[number].integrated:
             continue
-        (rows,) = _groups_of_rows(model, data, number)
+        (rows,) = _groups_of_rows(model, data, model.design.factors[number])
         z = np.zeros((len(data), *varying.b.shape))
         for q, label in enumerate(model.design.factors[number].varying):
             z[np.arange(len(data)), rows, q] = _predictor(data, label)
@@ -1113,8 +1163,8 @@ def _log_prior(model: sp.Model, data: pd.DataFrame, at: Point) -> float:
                 total += log[f"tau_{factor.factor}[{label}]"](varying.tau[q])
         if factor.population == "student_t":
             total += log[f"nu_{factor.factor}"](varying.nu)
-        if f"phi_{factor.factor}" in log:
-            total += log[f"phi_{factor.factor}"](varying.phi)
+        if f"rho_{factor.factor}" in log:
+            total += log[f"rho_{factor.factor}"](varying.rho)
         if _is_correlated(model, factor):
             (shape,) = prior[f"Omega_{factor.factor}"].arguments
             omega = varying.chol_omega @ varying.chol_omega.T
@@ -1251,7 +1301,9 @@ def _log_jacobian(model: sp.Model, varying: Varying, number: int) -> float:
             diagonal = np.log(np.diag(varying.chol_omega)).sum()
             total += told[f"decorrelated{end}"].sum() * diagonal
     elif model.parameterization != "centered":
-        total += len(varying.b) * np.log(np.diag(varying.chol)).sum()
+        root = model.design.factors[number].root
+        independent = len(varying.b) if root is None else root.columns
+        total += independent * np.log(np.diag(varying.chol)).sum()
     return total
 
 
@@ -1300,7 +1352,7 @@ def parameter_of_rows(model: sp.Model, data: pd.DataFrame, at: Point, name: str)
     for label, coefficient in zip(design.coefficients, own.beta, strict=True):
         eta += coefficient * _predictor(data, label)
     for factor, varying in zip(design.factors, own.factors, strict=True):
-        groups = [factor.labels.index(each) for each in data[factor.factor]]
+        (groups,) = _groups_of_rows(model, data, factor)
         for q, label in enumerate(factor.varying):
             eta += varying.b[groups, q] * _predictor(data, label)
     return {"log": np.exp, "logit": expit, "identity": np.array}[design.link](eta)
@@ -1328,6 +1380,8 @@ def _log_prior_of_formulas(model: sp.Model, data: pd.DataFrame, at: Point) -> fl
                 total += log[f"tau_{stem}[{label}]"](varying.tau[q])
             if factor.population == "student_t":
                 total += log[f"nu_{stem}"](varying.nu)
+            if f"rho_{stem}" in log:
+                total += log[f"rho_{stem}"](varying.rho)
             if _is_correlated(model, factor, name):
                 (shape,) = prior[f"Omega_{stem}"].arguments
                 omega = varying.chol_omega @ varying.chol_omega.T
@@ -1342,7 +1396,7 @@ def _log_of_deviations(model: sp.Model, at: Point) -> float:
         for factor, varying in zip(
             design.factors, at.formulas[design.parameter].factors, strict=True
         ):
-            total += varying.log_density_of(varying.b, factor.population)
+            total += _log_of_population(model, factor, varying, varying.b)
             total += len(varying.b) * np.log(np.diag(varying.chol)).sum()
             total += _log_jacobian_of_correlations(varying)
     return float(total)
@@ -1361,9 +1415,21 @@ def _stan_parameters_of_formulas(
         for number, varying in enumerate(own.factors, 1):
             end = f"_{name}" + (f"_{number}" if number > 1 else "")
             found |= {f"tau{end}": varying.tau, f"L_Omega{end}": varying.chol_omega}
-            found[f"nu_u{end}"] = varying.nu
-            found[f"z{end}"] = np.linalg.solve(varying.chol, varying.b.T).T
+            found |= {f"nu_u{end}": varying.nu, f"rho_u{end}": varying.rho}
+            deviations = _independent(design.factors[number - 1], varying, varying.b)
+            found[f"z{end}"] = np.linalg.solve(varying.chol, deviations.T).T
     return found
+
+
+def _independent(
+    factor: FactorDesign, varying: Varying, deviations: np.ndarray
+) -> np.ndarray:
+    """Return the independent deviations that those of groups are made of."""
+    root = factor.root
+    if root is None:
+        return deviations
+    whole = root.times(np.eye(root.columns), np.array(varying.rho))
+    return np.linalg.lstsq(whole, deviations, rcond=None)[0]
 
 
 def _means_of(data: pd.DataFrame, labels: tuple[str, ...]) -> np.ndarray:

@@ -11,12 +11,12 @@ import pytest
 
 import stanpool as sp
 
-TAU, SIGMA, PHI = 0.7, 0.4, 0.8
+TAU, SIGMA, RHO = 0.7, 0.4, 0.8
 PRIORS = {
     "Intercept": "normal(0, 1000)",
     "tau": f"lognormal({math.log(TAU)!r}, 0.002)",
     "sigma": f"lognormal({math.log(SIGMA)!r}, 0.002)",
-    "phi_ar1_day": "beta(80000, 20000)",  # 0.8, with a standard deviation of 0.001
+    "rho_ar1_day": "beta(80000, 20000)",  # 0.8, with a standard deviation of 0.001
 }
 
 
@@ -34,7 +34,7 @@ def test_given_the_parameters_days_are_jointly_normal() -> None:
     new = pd.DataFrame({"day": [1, 2.0, 6, 7, 20, 22, 23, 60]})
     found = fit.predict(new, kind="epred", summary=True, seed=2)
     all_days = np.concatenate([new["day"], frame["day"]])
-    K = TAU**2 * PHI ** np.abs(np.subtract.outer(all_days, all_days)) + 1000.0**2
+    K = TAU**2 * RHO ** np.abs(np.subtract.outer(all_days, all_days)) + 1000.0**2
     n = len(new)
     weights = np.linalg.solve(K[n:, n:] + SIGMA**2 * np.eye(len(frame)), K[n:, :n]).T
     means = weights @ frame["y"]
@@ -50,19 +50,19 @@ def test_days_between_and_beyond_are_drawn_together() -> None:
     draws = fit.epred(pd.DataFrame({"day": [59, 60, 61]}), seed=3)
     u = np.asarray(draws) - np.asarray(fit.posterior["Intercept"])[..., None]
     found = np.corrcoef(u.reshape(-1, 3).T)
-    error = (1 - PHI**2) / math.sqrt(4000)
-    assert abs(found[0, 1] - PHI) < 4 * error
-    assert abs(found[0, 2] - PHI**2) < 4 * (1 - PHI**4) / math.sqrt(4000)
+    error = (1 - RHO**2) / math.sqrt(4000)
+    assert abs(found[0, 1] - RHO) < 4 * error
+    assert abs(found[0, 2] - RHO**2) < 4 * (1 - RHO**4) / math.sqrt(4000)
 
 
 def test_draws_from_the_prior_have_its_correlations() -> None:
     """Both those of Stan, and those of the package."""
     frame = pd.DataFrame({"g": list("aabb"), "day": [0, 2, 0, 3], "y": [0.0, 1, 2, 3]})
-    priors = {"phi_ar1_day_g": "beta(80000, 20000)", "tau": "lognormal(0, 0.001)"}
+    priors = {"rho_ar1_day_g": "beta(80000, 20000)", "tau": "lognormal(0, 0.001)"}
     model = sp.Model("y ~ ar1(day | g)", frame, priors=priors)
     expected = np.eye(4)
-    expected[0, 1] = expected[1, 0] = PHI**2
-    expected[2, 3] = expected[3, 2] = PHI**3
+    expected[0, 1] = expected[1, 0] = RHO**2
+    expected[2, 3] = expected[3, 2] = RHO**3
     of_stan = model.fit(prior_only=True, seed=1, progress=False).posterior
     own = model.prior_predictive(draws=4000, seed=1)["prior"]
     # Of 4,000 draws of Stan, at least half as many count.
@@ -90,14 +90,14 @@ def test_times_of_a_fit_are_the_same_among_fractions(term: str) -> None:
 def test_a_new_series_is_stationary_from_its_start() -> None:
     """Its days have the standard deviation tau, and the correlations of others."""
     frame = data().assign(g="a")
-    priors = PRIORS | {"phi_ar1_day_g": PRIORS["phi_ar1_day"]}
-    del priors["phi_ar1_day"]
+    priors = PRIORS | {"rho_ar1_day_g": PRIORS["rho_ar1_day"]}
+    del priors["rho_ar1_day"]
     fit = sp.Model("y ~ ar1(day | g)", frame, priors=priors).fit(seed=1, progress=False)
     draws = fit.epred(pd.DataFrame({"day": [1, 2], "g": "b"}), seed=3)
     u = np.asarray(draws) - np.asarray(fit.posterior["Intercept"])[..., None]
     u = u.reshape(-1, 2)
     np.testing.assert_allclose(u.std(axis=0), TAU, rtol=4 / math.sqrt(2 * 4000))
-    assert abs(np.corrcoef(u.T)[0, 1] - PHI) < 4 * (1 - PHI**2) / math.sqrt(4000)
+    assert abs(np.corrcoef(u.T)[0, 1] - RHO) < 4 * (1 - RHO**2) / math.sqrt(4000)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -122,7 +122,7 @@ def test_the_order_of_rows_changes_nothing(seed: int) -> None:
 def test_the_default_prior_is_of_the_shortest_gap() -> None:
     """A correlation over a year is uniform, whether days or years are counted."""
     frame = pd.DataFrame({"day": 365.0 * np.arange(6), "y": np.arange(6.0)})
-    prior = sp.Model("y ~ ar1(day)", frame).priors["phi_ar1_day"].prior
+    prior = sp.Model("y ~ ar1(day)", frame).priors["rho_ar1_day"].prior
     assert str(prior) == "beta(365, 1)"
 
 
@@ -133,7 +133,7 @@ def test_a_fit_is_kept_and_says_what_it_is(tmp_path: Path) -> None:
     new = pd.DataFrame({"day": [30, 2, 1]})
     again = sp.load(tmp_path / "fit")
     np.testing.assert_array_equal(again.epred(new, seed=1), fit.epred(new, seed=1))
-    assert "phi_ar1_day" in fit.posterior
+    assert "rho_ar1_day" in fit.posterior
     assert "sampled and not integrated out" in str(model.explain())
-    assert "phi^|t - t'|" in str(model.equations())
-    assert "phi_ar1_day" in str(fit.prior_sensitivity())
+    assert "rho^|t - t'|" in str(model.equations())
+    assert "rho_ar1_day" in str(fit.prior_sensitivity())

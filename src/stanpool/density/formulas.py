@@ -75,8 +75,8 @@ class Formula:
         z, tau = values[self._name("z", place)], values[self._name("tau", place)]
         chol = values.get(self._name("L_Omega", place), np.eye(len(tau)))
         v = z @ (tau[:, None] * chol).T
-        phi = values.get(self._name("phi_u", place))
-        return related(self.design.factors[place].root, v, phi)
+        rho = values.get(self._name("rho_u", place))
+        return related(self.design.factors[place].root, v, rho)
 
     @cached_property
     def _about_means(self) -> Array:

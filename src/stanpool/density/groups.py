@@ -166,8 +166,8 @@ class Groups:
         if self.name("centeredness") not in self.data:
             nu = values.get(self.name("nu_u"))
             density = log_standardized(z, self.factor.population, nu)
-            phi = values.get(self.name("phi_u"))
-            return related(self.factor.root, z @ L.T, phi), density
+            rho = values.get(self.name("rho_u"))
+            return related(self.factor.root, z @ L.T, rho), density
         center = self._means_at_means(population)
         for number, (other, u) in enumerate(outer):
             # Their coefficients in Stan's units, after a column of zeros.

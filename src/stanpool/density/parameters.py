@@ -257,7 +257,7 @@ def _shape_of_smooths(own: ParameterDesign, base: str) -> tuple[int, ...]:
 
 def _shape_of_formula(base: str, own: ParameterDesign, place: int) -> tuple[int, ...]:
     """Return the shape of a coefficient of a parameter that has a formula."""
-    if base in ("alpha_c", "nu_u", "phi_u"):
+    if base in ("alpha_c", "nu_u", "rho_u"):
         return ()
     if found := _shape_of_smooths(own, base):
         return found
@@ -279,7 +279,7 @@ def _independent(factor: FactorDesign) -> int:
 def _scalars(model: PreparedModel) -> set[str]:
     """Name the parameters that are single numbers."""
     alone = {"alpha_bar", "sigma", "log_sigma", "tau_sigma", "loading_scale"}
-    alone |= {"nu_u", "phi_u", "beta_global", "beta_slab"}
+    alone |= {"nu_u", "rho_u", "beta_global", "beta_slab"}
     return alone | {each.name for each in FAMILIES[model.spec.family].auxiliary}
 
 

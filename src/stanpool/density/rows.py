@@ -24,6 +24,7 @@ from stanpool.data.design.covariance.roots import (
     AncestryRoot,
     AutoregressiveRoot,
     MatrixRoot,
+    SpectralRoot,
 )
 from stanpool.data.design.predictors.latent_factors import LatentDesign
 from stanpool.language.family import FAMILIES
@@ -274,7 +275,7 @@ def _unscaled(model: PreparedModel) -> tuple[float, Array, Sequence[Array]]:
     )
 
 
-def related(root: Root | None, v: Array, phi: Array | None = None) -> Array:
+def related(root: Root | None, v: Array, rho: Array | None = None) -> Array:
     """Return deviations of groups, shape ``(J, D)``.
 
     Parameters
@@ -283,8 +284,8 @@ def related(root: Root | None, v: Array, phi: Array | None = None) -> Array:
         What a design has of the covariance between groups; None of independent ones.
     v
         Independent deviations, shape ``(R, D)``.
-    phi
-        The correlation over one unit of time, of an autoregression.
+    rho
+        The parameter that the covariance depends on, if there is one.
     """
     match root:
         case None:
@@ -294,18 +295,28 @@ def related(root: Root | None, v: Array, phi: Array | None = None) -> Array:
         case AncestryRoot():
             return _inherited(root, v)
         case AutoregressiveRoot():
-            return _autoregression(root, v, phi)
+            return _autoregression(root, v, rho)
+        case SpectralRoot():
+            return _mixed_with_noise(root, v, rho)
     raise LookupError(root.kind)
 
 
-def _autoregression(root: AutoregressiveRoot, v: Array, phi: Array | None) -> Array:
+def _autoregression(root: AutoregressiveRoot, v: Array, rho: Array | None) -> Array:
     """Multiply by the Cholesky factor of correlations that decay with time."""
-    assert phi is not None
+    assert rho is not None
     series, times = np.cumsum(root.gaps == 0), np.cumsum(root.gaps)
     is_same = np.equal.outer(series, series)
     distances = np.where(is_same, np.abs(np.subtract.outer(times, times)), 0.0)
-    correlations = np.where(is_same, np.power(phi, distances), 0.0)
+    correlations = np.where(is_same, np.power(rho, distances), 0.0)
     return np.asarray(np.linalg.cholesky(correlations) @ v)
+
+
+def _mixed_with_noise(root: SpectralRoot, v: Array, rho: Array | None) -> Array:
+    """Rotate v, and scale it by a mixture of variances, or of precisions."""
+    assert rho is not None
+    mixture = (1.0 - rho) * np.ones(root.columns) + rho * root.spectrum
+    power = {"bym2": 0.5, "car": -0.5}[root.kind]
+    return np.asarray(root.vectors @ np.diag(mixture**power) @ v)
 
 
 def _inherited(root: AncestryRoot, v: Array) -> Array:

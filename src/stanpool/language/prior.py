@@ -390,7 +390,7 @@ _OF_EVERY_FAMILY: Mapping[str, ParameterClass] = {
         ParameterClass("lengthscale", "positive", "smooth"),
         ParameterClass("Omega", "correlation"),
         ParameterClass("nu_u", "positive", "population", 1.0),
-        ParameterClass("phi_u", "unit", "population"),
+        ParameterClass("rho_u", "unit", "population"),
         ParameterClass("loading_scale", "positive"),
         ParameterClass("tau_sigma", "positive"),
     )
@@ -406,7 +406,7 @@ OF_PREDICTORS = (
     "lengthscale",
     "Omega",
     "nu_u",
-    "phi_u",
+    "rho_u",
 )
 
 

@@ -37,6 +37,25 @@ from stanpool.sampling.settings import (
 )
 
 _MOST = 10  # priors, and reference levels, that are listed
+_OF_NEIGHBOURS = {
+    "icar": (
+        "intrinsic CAR",
+        "deviations have the sum 0, and are scaled so that tau is the geometric mean "
+        "of their standard deviations",
+    ),
+    "bym2": (
+        "BYM2",
+        "tau is the geometric mean of the standard deviations of deviations that are "
+        "all due to neighbours, and the standard deviation of those that are all "
+        "independent; rho is the share of the variance that is due to neighbours",
+    ),
+    "car": (
+        "CAR of Leroux",
+        "deviations have the sum 0, and a precision that is rho times that of the "
+        "intrinsic CAR, of which tau is the geometric mean of the standard deviations, "
+        "and 1 - rho times that of independent deviations",
+    ),
+}
 
 
 def explain(model: PreparedModel) -> str:
@@ -215,7 +234,7 @@ def _known_covariance(model: PreparedModel, factor: FactorDesign) -> str:
         return _walk(factor, term) if is_walk else _autoregression(factor, term)
     known = dict(model.spec.covariances)[term.covariance]
     if isinstance(known, Neighbours):
-        return _neighbours(factor, known)
+        return _neighbours(factor, known, term.structure)
     empty = int((factor.sizes == 0).sum())
     scales = np.sqrt(factor.variances_of_groups)
     return (
@@ -256,16 +275,16 @@ def _walk(factor: FactorDesign, term: GroupTerm) -> str:
 def _autoregression(factor: FactorDesign, term: GroupTerm) -> str:
     """Say what an autoregression is, and that it is sampled."""
     own = ":".join(term.key[:-1])
-    series = f", a series for each level of {quote(own)} with common tau and phi"
+    series = f", a series for each level of {quote(own)} with common tau and rho"
     return (
         f"autoregression: {len(factor.labels)} times of {quote(factor.factor)}"
         f"{series if own else ''}; tau is the standard deviation at each time, and the "
-        "correlation of two times is phi to the power of the time between; phi is "
+        "correlation of two times is rho to the power of the time between; rho is "
         "estimated, so that deviations are sampled and not integrated out"
     )
 
 
-def _neighbours(factor: FactorDesign, known: Neighbours) -> str:
+def _neighbours(factor: FactorDesign, known: Neighbours, structure: str) -> str:
     """Say what neighbours make of regions, and what a gradient costs."""
     empty = int((factor.sizes == 0).sum())
     parts = len(known.components) - len(known.islands)
@@ -276,13 +295,13 @@ def _neighbours(factor: FactorDesign, known: Neighbours) -> str:
     )
     assert factor.root is not None
     numbers = len(factor.labels) * factor.root.columns
+    name, what = _OF_NEIGHBOURS[structure]
     return (
-        f"intrinsic CAR: {len(factor.labels)} regions of {quote(factor.factor)} with "
+        f"{name}: {len(factor.labels)} regions of {quote(factor.factor)} with "
         f"{len(known.pairs)} pairs of neighbours in {parts} connected component(s), in "
-        "each of which deviations have the sum 0, and are scaled so that tau is the "
-        f"geometric mean of their standard deviations{islands}; {empty} regions have "
-        "no rows and are predicted from their neighbours; a gradient takes "
-        f"{numbers:,} multiplications for them"
+        f"each of which {what}{islands}; {empty} regions have no rows and are "
+        f"predicted from their neighbours; a gradient takes {numbers:,} "
+        "multiplications for them"
     )
 
 

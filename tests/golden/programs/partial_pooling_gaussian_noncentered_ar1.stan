@@ -6,19 +6,19 @@
 //            + Z[n] * u[group[n]]
 //   b[j] = mu + u[j]
 //   u[j] = r * u[j - 1] + sqrt(1 - r^2) * v[j], and v[j] if j is
-//     the first time of a series; r = phi_u^gap[j]
+//     the first time of a series; r = rho_u^gap[j]
 //   v[j, q] ~ normal(0, tau[q])
 //
 // mu: the population coefficients, from alpha and beta; 0 if there is none.
 functions {
   // deviations of times, each series in the order of time: an autoregression
-  // whose correlation over a gap is phi^gap, of independent deviations v;
+  // whose correlation over a gap is rho^gap, of independent deviations v;
   // gap[j] is the time since j - 1, or 0 where a series starts
-  matrix autoregressive(matrix v, vector gap, real phi) {
+  matrix ar1(matrix v, vector gap, real rho) {
     matrix[rows(v), cols(v)] u = v;
     for (j in 1 : rows(v)) {
       if (gap[j] > 0) {
-        real r = phi ^ gap[j];
+        real r = rho ^ gap[j];
         u[j] = r * u[j - 1] + sqrt(1 - square(r)) * v[j];
       }
     }
@@ -67,8 +67,8 @@ data {
   vector[K] prior_beta_location;
   vector<lower=0>[K] prior_beta_scale;
   vector<lower=0>[Q] prior_tau_rate;
-  real<lower=0> prior_phi_u_a;
-  real<lower=0> prior_phi_u_b;
+  real<lower=0> prior_rho_u_a;
+  real<lower=0> prior_rho_u_b;
   real<lower=0> prior_sigma_rate;
   int<lower=0, upper=1> prior_only; // 1: sample from the prior, without y
 }
@@ -80,7 +80,7 @@ parameters {
   real alpha_c; // alpha at x_bar
   vector[K] beta;
   vector<lower=0>[Q] tau; // population scales
-  real<lower=0, upper=1> phi_u; // correlation over one unit of time
+  real<lower=0, upper=1> rho_u; // correlation over one unit of time
   matrix[J, Q] z; // standardized deviations of b
   real<lower=0> sigma; // residual scale
 }
@@ -90,11 +90,11 @@ transformed parameters {
 }
 model {
   // deviations of groups from their means
-  matrix[J, Q] u = autoregressive(diag_post_multiply(z, tau), gap, phi_u);
+  matrix[J, Q] u = ar1(diag_post_multiply(z, tau), gap, rho_u);
   alpha_c ~ normal(prior_Intercept_location, prior_Intercept_scale);
   beta ~ normal(prior_beta_location, prior_beta_scale);
   tau ~ exponential(prior_tau_rate);
-  phi_u ~ beta(prior_phi_u_a, prior_phi_u_b);
+  rho_u ~ beta(prior_rho_u_a, prior_rho_u_b);
   sigma ~ exponential(prior_sigma_rate);
   to_vector(z) ~ std_normal(); // implies the distribution of u
   if (prior_only == 0) {
@@ -103,6 +103,6 @@ model {
   }
 }
 generated quantities {
-  matrix[J, Q] b = autoregressive(diag_post_multiply(z, tau), gap, phi_u);
+  matrix[J, Q] b = ar1(diag_post_multiply(z, tau), gap, rho_u);
   b += rep_matrix(mu, J);
 }

@@ -9,7 +9,7 @@
 //   u[j, q] ~ normal(0, tau[q])
 //   b_2[j] = mu_2 + u_2[j]
 //   u_2[j] = r * u_2[j - 1] + sqrt(1 - r^2) * v_2[j], and v_2[j] if j is
-//     the first time of a series; r = phi_u_2^gap_2[j]
+//     the first time of a series; r = rho_u_2^gap_2[j]
 //   v_2[j, q] ~ normal(0, tau_2[q])
 //
 // mu: the population coefficients, from alpha and beta; 0 if there is none.
@@ -39,13 +39,13 @@ functions {
     return v + diag_post_multiply(ridge, columns_dot_product(ridge, v));
   }
   // deviations of times, each series in the order of time: an autoregression
-  // whose correlation over a gap is phi^gap, of independent deviations v;
+  // whose correlation over a gap is rho^gap, of independent deviations v;
   // gap[j] is the time since j - 1, or 0 where a series starts
-  matrix autoregressive(matrix v, vector gap, real phi) {
+  matrix ar1(matrix v, vector gap, real rho) {
     matrix[rows(v), cols(v)] u = v;
     for (j in 1 : rows(v)) {
       if (gap[j] > 0) {
-        real r = phi ^ gap[j];
+        real r = rho ^ gap[j];
         u[j] = r * u[j - 1] + sqrt(1 - square(r)) * v[j];
       }
     }
@@ -110,8 +110,8 @@ data {
   vector<lower=0>[K] prior_beta_scale;
   vector<lower=0>[Q] prior_tau_rate;
   vector<lower=0>[Q_2] prior_tau_2_rate;
-  real<lower=0> prior_phi_u_2_a;
-  real<lower=0> prior_phi_u_2_b;
+  real<lower=0> prior_rho_u_2_a;
+  real<lower=0> prior_rho_u_2_b;
   int<lower=0, upper=1> prior_only; // 1: sample from the prior, without y
 }
 transformed data {
@@ -127,7 +127,7 @@ parameters {
   vector<lower=0>[Q] tau; // population scales
   matrix[J, Q] z; // coefficients, partly centered
   vector<lower=0>[Q_2] tau_2; // population scales
-  real<lower=0, upper=1> phi_u_2; // correlation over one unit of time
+  real<lower=0, upper=1> rho_u_2; // correlation over one unit of time
   matrix[J_2, Q_2] z_2; // standardized deviations of b_2
 }
 transformed parameters {
@@ -143,13 +143,12 @@ model {
   matrix[J, Q] u = partly_centered(along_ridge(z, ridge), mean, tau,
                                    centeredness, z_scale, tau_pilot);
   // deviations of groups from their means
-  matrix[J_2, Q_2] u_2 = autoregressive(diag_post_multiply(z_2, tau_2),
-                                        gap_2, phi_u_2);
+  matrix[J_2, Q_2] u_2 = ar1(diag_post_multiply(z_2, tau_2), gap_2, rho_u_2);
   alpha_c ~ normal(prior_Intercept_location, prior_Intercept_scale);
   beta ~ normal(prior_beta_location, prior_beta_scale);
   tau ~ exponential(prior_tau_rate);
   tau_2 ~ exponential(prior_tau_2_rate);
-  phi_u_2 ~ beta(prior_phi_u_2_a, prior_phi_u_2_b);
+  rho_u_2 ~ beta(prior_rho_u_2_a, prior_rho_u_2_b);
   for (q in 1 : Q) {
     u[ : , q] ~ normal(0, tau[q]);
   }
@@ -166,7 +165,6 @@ generated quantities {
   b += partly_centered(along_ridge(z, ridge), b, tau, centeredness, z_scale,
                        tau_pilot);
   b += rep_matrix(mu - mu_c, J); // at X = 0
-  matrix[J_2, Q_2] b_2 = autoregressive(diag_post_multiply(z_2, tau_2),
-                                        gap_2, phi_u_2);
+  matrix[J_2, Q_2] b_2 = ar1(diag_post_multiply(z_2, tau_2), gap_2, rho_u_2);
   b_2 += rep_matrix(mu_2, J_2);
 }

@@ -16,6 +16,7 @@ ROWS_AND_GROUPS = {
     "eight_schools": (8, "school", 8),
     "grouseticks": (403, "BROOD", 118),
     "kidney": (76, "id", 38),
+    "lip_cancer": (56, "county", 56),
     "penicillin": (144, "plate", 24),
     "radon": (919, "county", 85),
     "radon_all": (12_573, "fips", 468),

@@ -93,6 +93,11 @@ class FactorDesign:
         return self.root is None and self.is_normal
 
     @property
+    def has_rho(self) -> bool:
+        """Whether the covariance between groups depends on a parameter, rho."""
+        return self.root is not None and self.root.has_rho
+
+    @property
     def is_integrable(self) -> bool:
         """Whether coefficients can be integrated out, one group after the other."""
         return self.is_independent and self.is_normal

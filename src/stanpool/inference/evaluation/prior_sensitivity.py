@@ -163,9 +163,9 @@ def _values(fit: FitResult, found: Coefficients, block: str) -> Array:
     if base == "nu_u":
         names = GroupNames.of(design.factors[int(number) - 1].factor)
         return flat(posterior[names.nu])[:, None, None]
-    if base == "phi_u":
+    if base == "rho_u":
         names = GroupNames.of(design.factors[int(number) - 1].factor)
-        return flat(posterior[names.phi])[:, None, None]
+        return flat(posterior[names.rho])[:, None, None]
     if base == "b":
         own = found.factors[0].b.copy()
         factor = design.factors[0]
@@ -198,10 +198,10 @@ def _of_formula(fit: FitResult, block: str) -> Array | None:
             factor = own.factors[int(match[2] or 1) - 1].factor
             names = GroupNames.of(factor, own.parameter)
             return flat(fit.posterior[names.nu])[:, None, None]
-        if match[1] == "phi_u":
+        if match[1] == "rho_u":
             factor = own.factors[int(match[2] or 1) - 1].factor
             names = GroupNames.of(factor, own.parameter)
-            return flat(fit.posterior[names.phi])[:, None, None]
+            return flat(fit.posterior[names.rho])[:, None, None]
         found = coefficients(fit.model, fit.posterior, own.parameter)
         if match[1] == "Intercept":
             return np.asarray(found.alpha + found.beta @ own.x_bar)[..., None]

@@ -104,11 +104,11 @@ def _autoregression(
     unseen: UnseenGroups,
 ) -> Iterator[tuple[object, Array]]:
     """Yield the same of an autoregression, from the times on both sides of each."""
-    assert draws.phi is not None
+    assert draws.rho is not None
     known = draws.deviations(np.flatnonzero(is_known))  # (S, J, D, Q)
     found = {at: known[:, at].reshape(len(known), -1) for at in range(known.shape[1])}
     for at, before, after, since, until in series.neighbours(is_known):
-        a, c = (draws.phi[:, None] ** gap for gap in (since, until))  # (S, 1)
+        a, c = (draws.rho[:, None] ** gap for gap in (since, until))  # (S, 1)
         left = 1.0 - np.square(a * c)
         u = _noise(rows, at, draws, unseen)[:, None] @ np.swapaxes(draws.chol, 1, 2)
         u = np.sqrt((1 - a**2) * (1 - c**2) / left) * u[:, 0]

@@ -76,9 +76,10 @@ def parse_formula(text: str, functions: Collection[str] = ()) -> Formula:
         ``mm(g1, g2, weights=(w1, w2))``, where it gets their sum with these weights, as
         they are; ``gr(species, cov=A)`` for groups with a known covariance, and
         ``gr(school, dist="student_t")`` or ``dist="laplace"`` for another population;
-        ``icar(region, W)`` for regions that are like their neighbours; ``rw1(year)``
-        and ``rw2(year)`` for random walks in time, and ``rw1(year | g)`` for one of
-        each group; ``factors(user, item, rank=2)`` for latent factors;
+        ``icar(region, W)``, ``bym2(region, W)`` and ``car(region, W)`` for regions that
+        are like their neighbours; ``rw1(year)`` and ``rw2(year)`` for random walks in
+        time, ``ar1(year)`` for an autoregression, and ``rw1(year | g)`` for one of each
+        group; ``factors(user, item, rank=2)`` for latent factors;
         ``s(x)`` and ``t2(x, z)`` for penalised smooths; ``offset(z)`` is
         added to the linear predictor as it is. Parts of
         the outcome are ``trials(n)``, ``se(s)``, ``se(s, sigma=True)``,

@@ -18,11 +18,14 @@ class Structure:
         What it is made of: ``"neighbours"`` or ``"times"``.
     order
         Which differences of a random walk are independent; 0 for what is none.
+    is_proper
+        Whether regions are between neighbours that decide all, and independence.
     """
 
     name: str
     needs: str
     order: int = 0
+    is_proper: bool = False
 
     @property
     def is_of_times(self) -> bool:
@@ -34,6 +37,8 @@ STRUCTURES: Mapping[str, Structure] = {
     each.name: each
     for each in (
         Structure("icar", "neighbours"),
+        Structure("bym2", "neighbours", is_proper=True),
+        Structure("car", "neighbours", is_proper=True),
         Structure("rw1", "times", order=1),
         Structure("rw2", "times", order=2),
         Structure("ar1", "times"),

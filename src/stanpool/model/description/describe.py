@@ -18,7 +18,6 @@ from collections.abc import Iterator
 import pandas as pd
 
 from stanpool.data.design.centers import labels_of_group_predictors
-from stanpool.data.design.covariance.roots import AutoregressiveRoot
 from stanpool.data.design.design import FactorDesign, ParameterDesign
 from stanpool.language.expression import Call as CallNode
 from stanpool.language.expression import Chain, Name, Node, parse, precedence
@@ -63,6 +62,11 @@ from stanpool.model.prepared_model import PreparedModel
 from stanpool.model.priors.defaults import correlated_factors, is_correlated
 
 _MOST_PREDICTORS = 12  # that are written one by one
+_OF_NEIGHBOURS = {
+    "icar": "covariance of an intrinsic CAR on the neighbours {}",
+    "bym2": "covariance rho C + (1 - rho) I, where C is that of icar on {}",
+    "car": "precision rho P + (1 - rho) I, where P is that of icar on {}",
+}
 
 
 def describe(model: PreparedModel) -> Description:
@@ -373,34 +377,18 @@ def _of_factor(
         ],
     )
     remark = _remark_on(symbols, factor)
-    nu = phi = None
-    if factor.population == "student_t":
-        nu = symbols.matrix("nu", name, parameter=own.parameter)
-    if isinstance(factor.root, AutoregressiveRoot):
-        phi = symbols.matrix("phi", name, parameter=own.parameter)
     over = CATEGORY if symbols.is_categorical else None
     if not correlated:
         letters = (CATEGORY.name, at.name) if over else (at.name,)
-        is_laplace = factor.population == "laplace"
         for left, mean, scale in zip(coefficients, means, scales, strict=True):
-            right = call("Normal", mean, scale)
-            if is_laplace:
-                right = call("Laplace", mean, line(scale, "/", call("sqrt", number(2))))
-            elif nu is not None:
-                right = call("StudentT", nu, mean, scale)
-            elif phi is not None:
-                right = call("AR1", mean, scale, phi)
+            right = _population(symbols, own, factor, mean, scale)
             yield Statement("groups", left, "~", right, letters, remark)
         return
     matrix, correlations = (
         symbols.matrix(x, name, parameter=own.parameter) for x in ("Sigma", "Omega")
     )
     left_, mean_ = Vector(tuple(coefficients), over), Vector(tuple(means), over)
-    right = call("MultiNormal", mean_, matrix)
-    if nu is not None:
-        right = call("MultiStudentT", nu, mean_, matrix)
-    elif phi is not None:
-        right = call("MultiAR1", mean_, matrix, phi)
+    right = _population(symbols, own, factor, mean_, matrix, multi="Multi")
     yield Statement("groups", left_, "~", right, (at.name,), remark)
     vector = (Vector(tuple(scales), over),) if over else scales
     diagonal = call("diag", *vector)
@@ -408,11 +396,31 @@ def _of_factor(
     yield Statement("groups", matrix, "=", product)
 
 
+def _population(
+    symbols: Symbols,
+    own: ParameterDesign,
+    factor: FactorDesign,
+    mean: Math,
+    scale: Math,
+    multi: str = "",
+) -> Math:
+    """Write the distribution of coefficients, or that of several together."""
+    if factor.population == "laplace":
+        return call("Laplace", mean, line(scale, "/", call("sqrt", number(2))))
+    if factor.population == "student_t":
+        nu = symbols.matrix("nu", factor.factor, parameter=own.parameter)
+        return call(f"{multi}StudentT", nu, mean, scale)
+    if factor.root is not None and factor.has_rho:
+        rho = symbols.matrix("rho", factor.factor, parameter=own.parameter)
+        return call(f"{multi}{factor.root.kind.upper()}", mean, scale, rho)
+    return call(f"{multi}Normal", mean, scale)
+
+
 def _remark_on(symbols: Symbols, factor: FactorDesign) -> str:
     """Say what a distribution is of, where it is not of each group by itself."""
     if factor.weights is not None:
         return "deviations"
-    terms = {term.factor: term for term in symbols.spec.groups}
+    terms = {term.factor: term for term in symbols.spec.all_groups}
     term = terms.get(factor.factor)
     if term is None or not term.is_related:
         return ""
@@ -422,9 +430,9 @@ def _remark_on(symbols: Symbols, factor: FactorDesign) -> str:
         of_each = f" for each {':'.join(term.key[:-1])}" if term.key[:-1] else ""
         what = f"covariance of a {order}random walk{of_each}"
         if not STRUCTURES[term.structure].order:
-            what = f"correlation phi^|t - t'| between times t and t'{of_each}"
+            what = f"correlation rho^|t - t'| between times t and t'{of_each}"
     elif term.structure:
-        what = "covariance of an intrinsic CAR on the neighbours {}"
+        what = _OF_NEIGHBOURS[term.structure]
     return f"with the {what.format(term.covariance)}"
 
 

@@ -187,8 +187,8 @@ def _parameter(symbols: Symbols, row: PriorRow) -> _Parameter:
             return _Parameter(symbols.matrix("Omega", factor.factor))
         case "nu_u" if factor is not None:
             return _Parameter(symbols.matrix("nu", factor.factor))
-        case "phi_u" if factor is not None:
-            return _Parameter(symbols.matrix("phi", factor.factor))
+        case "rho_u" if factor is not None:
+            return _Parameter(symbols.matrix("rho", factor.factor))
         case "loading_scale":
             return _Parameter(Indexed(Symbol("lambda")))
         case "cutpoint" if row.label is not None:
@@ -212,8 +212,8 @@ def _of_formula(
     factor = own.factors[int(number_ or 1) - 1].factor
     if kind == "nu_u":
         return symbols.matrix("nu", factor, parameter=name)
-    if kind == "phi_u":
-        return symbols.matrix("phi", factor, parameter=name)
+    if kind == "rho_u":
+        return symbols.matrix("rho", factor, parameter=name)
     if kind == "Omega" or row.label is None:
         return symbols.matrix("Omega", factor, parameter=name)
     return symbols.scale(row.label, factor, parameter=name)

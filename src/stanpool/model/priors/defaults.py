@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from stanpool.data.design.covariance.roots import AutoregressiveRoot
 from stanpool.data.design.design import Design, FactorDesign, ParameterDesign
 from stanpool.language.family import FAMILIES, FamilyParameter
 from stanpool.language.model_spec import ModelSpec
@@ -23,7 +22,7 @@ from stanpool.model.priors.default_scales import (
 )
 from stanpool.model.priors.formula_defaults import (
     DEGREES_OF_FREEDOM,
-    correlation_prior,
+    dependence_prior,
     parameters_of_formula,
 )
 from stanpool.model.priors.lengthscales import lengthscales_with_defaults
@@ -77,9 +76,9 @@ def parameters_with_defaults(spec: ModelSpec, design: Design) -> Iterator[_Param
         if factor.population == "student_t":
             block = f"nu_u{factor_suffix(design, factor.factor)}"
             yield block, None, [f"nu_{factor.factor}"], *DEGREES_OF_FREEDOM
-        if isinstance(factor.root, AutoregressiveRoot):
-            block = f"phi_u{factor_suffix(design, factor.factor)}"
-            yield block, None, [f"phi_{factor.factor}"], *correlation_prior(factor.root)
+        if factor.has_rho:
+            block = f"rho_u{factor_suffix(design, factor.factor)}"
+            yield block, None, [f"rho_{factor.factor}"], *dependence_prior(factor)
     for term in design.special:
         rule = f"default: {scales.rules['special']}"
         prior = _exponential(scales.group)

@@ -85,16 +85,20 @@ def parameters_of_formula(own: ParameterDesign, number: Prior) -> Iterator[_Para
         if factor.population == "student_t":
             names = [f"nu_{name}_{factor.factor}"]
             yield f"nu_u_{name}{end}", None, names, *DEGREES_OF_FREEDOM
-        if isinstance(factor.root, AutoregressiveRoot):
-            names, own_prior = [f"phi_{name}_{factor.factor}"], correlation_prior
-            yield f"phi_u_{name}{end}", None, names, *own_prior(factor.root)
+        if factor.has_rho:
+            names = [f"rho_{name}_{factor.factor}"]
+            yield f"rho_u_{name}{end}", None, names, *dependence_prior(factor)
 
 
-def correlation_prior(root: AutoregressiveRoot) -> tuple[Prior, str]:
-    """Return the default prior of the correlation over one unit of time.
+def dependence_prior(factor: FactorDesign) -> tuple[Prior, str]:
+    """Return the default prior of the parameter of a covariance between groups.
 
-    The correlation over the shortest gap is uniform, whatever the unit of time is.
+    It is uniform. Of an autoregression the correlation over the shortest gap is
+    uniform, whatever the unit of time is.
     """
+    root = factor.root
+    if not isinstance(root, AutoregressiveRoot):
+        return Prior("beta", (1.0, 1.0)), "default: uniform"
     shortest = float(root.gaps[root.gaps > 0].min(initial=np.inf))
     shape = shortest if np.isfinite(shortest) else 1.0
     rule = "default: uniform on the correlation over the shortest gap"

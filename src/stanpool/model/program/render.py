@@ -168,8 +168,8 @@ def _functions(structure: Structure) -> list[str]:
     every = (*structure.factors, *of_formulas)
     if any(each.known_covariance == "ancestry" for each in every):
         needed.append("inherited")
-    if any(each.known_covariance == "ar1" for each in every):
-        needed.append("autoregressive")
+    of_rho = {each.known_covariance for each in every} & {"ar1", "bym2", "car"}
+    needed += sorted(of_rho)
     if any(each.population == "student_t" for each in every):
         needed.append("spherical_student_t")
     used = {each for _, distributions in structure.priors for each in distributions}

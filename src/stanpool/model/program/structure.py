@@ -303,7 +303,7 @@ _VARIABLES: Mapping[str, tuple[str, str | None]] = {
     "tau": ("tau", "Q"),
     "Omega": ("L_Omega", None),
     "nu_u": ("nu_u", None),
-    "phi_u": ("phi_u", None),
+    "rho_u": ("rho_u", None),
     "loading_scale": ("loading_scale", None),
     "sigma": ("sigma", None),
 }
@@ -329,7 +329,7 @@ def stan_variables() -> dict[str, tuple[str, str | None]]:
             f"tau_{own}": (f"tau_{own}", f"Q_{own}"),
             f"Omega_{own}": (f"L_Omega_{own}", None),
             f"nu_u_{own}": (f"nu_u_{own}", None),
-            f"phi_u_{own}": (f"phi_u_{own}", None),
+            f"rho_u_{own}": (f"rho_u_{own}", None),
         }
     return {**_VARIABLES, **of_formulas, **of_families}
 

@@ -17,7 +17,6 @@ from stanpool.base.arrays import Array
 from stanpool.base.errors import quote
 from stanpool.data.compression.gaussian_rows import CompressedRows
 from stanpool.data.compression.integrated_rows import root_of_scale
-from stanpool.data.design.covariance.roots import AutoregressiveRoot
 from stanpool.data.design.design import FactorDesign, ParameterDesign
 from stanpool.data.design.nesting import outer_groups, shared_columns
 from stanpool.model.pilot.centering import Ridge
@@ -49,8 +48,8 @@ from stanpool.model.terms.term import (
 _LARGEST_SPREAD = 0.5  # largest standard deviation of the logarithms of scales
 _LEAST_LEFT = 0.05  # least variance of a standardized deviation
 _ROUNDING = 1e-13  # of a standardized one, where there is no error but that of digits
-_SOME_PHI = 0.5  # correlation over one unit of time
-_SPREAD_OF_PHI = 1.0  # standard deviation of its logit
+_SOME_RHO = 0.5  # parameter of a covariance, between 0 and 1
+_SPREAD_OF_RHO = 1.0  # standard deviation of its logit
 _SOME_SCALE = 0.3  # of deviations of parameters, on the scales of their links
 _SOME_NU, _SPREAD_OF_NU = 6.0, 0.5  # degrees of freedom above 1, and of their logs
 _SOME_NOISE = 0.3  # of initial values of standardized deviations, beside their scale 1
@@ -111,7 +110,7 @@ class GroupTerm:
             return
         own = [names.coefficient, names.coefficient_2, names.tau, names.Omega, names.b]
         own += [names.nu] if self._has_nu else []
-        own += [names.phi] if self._has_phi else []
+        own += [names.rho] if self._has_rho else []
         yield Claim(f"the grouping factor {quote(column)}", tuple(own))
 
     def labelled(self, stan: StanVariables) -> Labelled:
@@ -129,8 +128,8 @@ class GroupTerm:
             coords[names.coefficient_2] = labels_of(own.coefficients)
         if self._has_nu:
             variables[names.nu] = ((), stan(f"nu_u{end}"))
-        if self._has_phi:
-            variables[names.phi] = ((), stan(f"phi_u{end}"))
+        if self._has_rho:
+            variables[names.rho] = ((), stan(f"rho_u{end}"))
         if self.design.is_value:
             values = stan(f"{self.design.parameter}_j")
             variables[names.value] = ((names.group,), values)
@@ -161,7 +160,7 @@ class GroupTerm:
             Omega=posterior[names.Omega] if names.Omega in posterior else None,
             population=own.population,
             nu=posterior[names.nu] if self._has_nu else None,
-            phi=posterior[names.phi] if self._has_phi else None,
+            rho=posterior[names.rho] if self._has_rho else None,
         )
 
     def scale_draws(self, posterior: Variables) -> Iterator[tuple[str, str, Array]]:
@@ -277,10 +276,10 @@ class GroupTerm:
         u = standardized(self.factor.population, nu, (prior.draws, *size), rng)
         if nu is not None:
             found[f"nu_u{end}"] = nu
-        if self._has_phi:
-            found[f"phi_u{end}"] = prior.members(f"phi_u{end}")[:, 0, 0]
+        if self._has_rho:
+            found[f"rho_u{end}"] = prior.members(f"rho_u{end}")[:, 0, 0]
         if root is not None:
-            u = root.times(u, found.get(f"phi_u{end}"))
+            u = root.times(u, found.get(f"rho_u{end}"))
         if self.form.correlated:
             chol = prior.correlations(f"Omega{end}", tau.shape[-1])
             found[f"Omega{end}"] = chol @ np.swapaxes(chol, 1, 2)
@@ -324,9 +323,9 @@ class GroupTerm:
         chol_omega = chol / tau[:, None]
         if draws.nu is not None:
             known = known.plus({f"nu_u{end}": float(draws.nu[0])})
-        phi = _SOME_PHI if draws.phi is None else float(draws.phi[0])
-        if self._has_phi:
-            known = known.plus({f"phi_u{end}": phi})
+        rho = _SOME_RHO if draws.rho is None else float(draws.rho[0])
+        if self._has_rho:
+            known = known.plus({f"rho_u{end}": rho})
         known = known.plus(
             {f"tau{end}": tau, f"L_Omega{end}": chol_omega, f"b{end}": b}
         )
@@ -335,14 +334,14 @@ class GroupTerm:
             known = known.plus({f"b_c{end}": b_c})
         if self._is_adaptive(known.program):
             return self._partly_centered(u, tau, chol_omega, known)
-        return known.plus({f"z{end}": self._standardized(u, chol, phi=phi)})
+        return known.plus({f"z{end}": self._standardized(u, chol, rho=rho)})
 
     def _standardized(
         self,
         u: Array,
         chol: Array,
         errors: Array | None = None,
-        phi: float = _SOME_PHI,
+        rho: float = _SOME_RHO,
     ) -> Array:
         """Return the z of a noncentered program for deviations u, shape ``(J, D * Q)``.
 
@@ -355,8 +354,8 @@ class GroupTerm:
             Deviations, and the Cholesky factor of the covariance of a group's.
         errors
             Variances of the errors of u, in its shape.
-        phi
-            The correlation over one unit of time, of an autoregression.
+        rho
+            The parameter of the covariance between groups, if there is one.
         """
         z = np.linalg.solve(chol, u.T).T
         root = self.factor.root
@@ -367,7 +366,7 @@ class GroupTerm:
         else:
             share = errors / np.square(chol).sum(axis=1)
         columns = zip(z.T, share.T, strict=True)
-        found = [root.smoothed(own, error, phi) for own, error in columns]
+        found = [root.smoothed(own, error, rho) for own, error in columns]
         return np.stack(found, axis=1)
 
     def _initial_without_pooling(
@@ -396,7 +395,7 @@ class GroupTerm:
                 return known
             return known.plus(self._around_zero(noise))
         own, end, program = estimates[self.number], self.suffix, known.program
-        known = known.plus(self._nu_around(noise) | self._phi_around(noise))
+        known = known.plus(self._nu_around(noise) | self._rho_around(noise))
         tau = own.tau * np.exp(_errors_of_logs(own) * noise(own.tau.shape))
         chol_omega = np.eye(len(tau))
         if self.form.correlated:
@@ -411,8 +410,8 @@ class GroupTerm:
             return known
         if self.factor.root is not None:
             errors = np.einsum("jdd->jd", own.covariance)
-            phi = known.values.get(f"phi_u{end}", _SOME_PHI)
-            z = self._standardized(own.u, tau[:, None] * chol_omega, errors, phi)
+            rho = known.values.get(f"rho_u{end}", _SOME_RHO)
+            z = self._standardized(own.u, tau[:, None] * chol_omega, errors, rho)
             return known.plus({f"z{end}": z + _SOME_NOISE * noise(z.shape)})
         roots = np.linalg.cholesky(own.covariance)
         u = own.u + np.einsum("jde,je->jd", roots, noise(own.u.shape))
@@ -443,8 +442,8 @@ class GroupTerm:
         between = self.factor.root
         if self._has_nu:
             found[f"nu_u{end}"] = np.array(_SPREAD_OF_NU**2)
-        if self._has_phi:
-            found[f"phi_u{end}"] = np.array(_SPREAD_OF_PHI**2)
+        if self._has_rho:
+            found[f"rho_u{end}"] = np.array(_SPREAD_OF_RHO**2)
         if self._is_adaptive(program) or between is not None:
             rows = self.groups if between is None else between.columns
             found[f"z{end}"] = np.ones((rows, width))
@@ -467,14 +466,14 @@ class GroupTerm:
         if self.form.correlated:
             values["L_Omega"] = np.eye(width)
         around = {f"{name}{self.suffix}": value for name, value in values.items()}
-        return {**around, **self._nu_around(noise), **self._phi_around(noise)}
+        return {**around, **self._nu_around(noise), **self._rho_around(noise)}
 
-    def _phi_around(self, noise: Noise) -> dict[str, float]:
-        """Draw a correlation over one unit of time, of which little is known."""
-        if not self._has_phi:
+    def _rho_around(self, noise: Noise) -> dict[str, float]:
+        """Draw the parameter of a covariance, of which little is known."""
+        if not self._has_rho:
             return {}
-        logit = math.log(_SOME_PHI / (1 - _SOME_PHI)) + float(noise(()))
-        return {f"phi_u{self.suffix}": 1 / (1 + math.exp(-logit))}
+        logit = math.log(_SOME_RHO / (1 - _SOME_RHO)) + float(noise(()))
+        return {f"rho_u{self.suffix}": 1 / (1 + math.exp(-logit))}
 
     def _nu_around(self, noise: Noise) -> dict[str, float]:
         """Draw degrees of freedom of a Student-t population, of which little is known.
@@ -495,8 +494,8 @@ class GroupTerm:
             values["L_Omega"] = np.full(width * (width - 1) // 2, unknown)
         if self._has_nu:
             values["nu_u"] = np.array(_SPREAD_OF_NU**2)
-        if self._has_phi:
-            values["phi_u"] = np.array(_SPREAD_OF_PHI**2)
+        if self._has_rho:
+            values["rho_u"] = np.array(_SPREAD_OF_RHO**2)
         return {f"{name}{self.suffix}": value for name, value in values.items()}
 
     @property
@@ -510,8 +509,8 @@ class GroupTerm:
         return self.factor.population == "student_t"
 
     @property
-    def _has_phi(self) -> bool:
-        return isinstance(self.factor.root, AutoregressiveRoot)
+    def _has_rho(self) -> bool:
+        return self.factor.has_rho
 
     @property
     def _is_of_mean(self) -> bool:

@@ -46,8 +46,8 @@ class GroupDraws:
     population, nu
         The distribution of the deviations, and its degrees of freedom, shape ``(S,)``,
         if it is a Student-t distribution.
-    phi
-        The correlation over one unit of time, shape ``(S,)``, of an autoregression.
+    rho
+        The parameter of the covariance between groups, shape ``(S,)``, if there is one.
     """
 
     parameter: str
@@ -59,7 +59,7 @@ class GroupDraws:
     Omega: Array | None = None
     population: str = NORMAL
     nu: Array | None = None
-    phi: Array | None = None
+    rho: Array | None = None
 
     def take(self, draws: slice) -> GroupDraws:
         """Return some draws."""
@@ -75,7 +75,7 @@ class GroupDraws:
             tau=some(self.tau),
             Omega=some(self.Omega),
             nu=some(self.nu),
-            phi=some(self.phi),
+            rho=some(self.rho),
         )
 
     @cached_property

@@ -46,8 +46,8 @@ class GroupNames:
         Their scales, their correlations, and the coefficients.
     nu
         The degrees of freedom of their population, if it is a Student-t distribution.
-    phi
-        Their correlation over one unit of time, if they are an autoregression.
+    rho
+        The parameter of the covariance between groups, if it has one.
     value
         What groups have of a parameter that is not the mean, such as ``sigma_county``.
 
@@ -66,7 +66,7 @@ class GroupNames:
     Omega: str
     b: str
     nu: str
-    phi: str
+    rho: str
     value: str
 
     @classmethod
@@ -90,7 +90,7 @@ class GroupNames:
             Omega=f"Omega_{of}",
             b=f"b_{of}",
             nu=f"nu_{of}",
-            phi=f"phi_{of}",
+            rho=f"rho_{of}",
             value=f"{parameter}_{name}",
         )
 

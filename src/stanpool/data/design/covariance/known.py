@@ -12,7 +12,7 @@ import pandas as pd
 from stanpool.base.arrays import Array
 from stanpool.base.errors import DataError, SpecError, quote, quote_list
 from stanpool.data.design.covariance.ancestry import Ancestry, is_newick, is_pedigree
-from stanpool.data.design.covariance.labels import check_levels, labels_beside, repeated
+from stanpool.data.design.covariance.labels import labels_of_all, repeated
 from stanpool.data.design.covariance.neighbours import (
     Neighbours,
     is_adjacency,
@@ -101,13 +101,8 @@ class KnownCovariance:
         DataError
             If groups are not in the covariance.
         """
-        texts = check_levels(column, levels, self.labels)
-        seen = set(texts)
-        others = [label for label in self.labels if label not in seen]
-        place = {label: at for at, label in enumerate(self.labels)}
-        at = [place[label] for label in (*texts, *others)]
-        root = _root(self.matrix[np.ix_(at, at)], len(texts))
-        labels = (*levels, *labels_beside(levels, others))
+        labels, at = labels_of_all(column, levels, self.labels)
+        root = _root(self.matrix[np.ix_(at, at)], len(levels))
         return labels, MatrixRoot(root)
 
 

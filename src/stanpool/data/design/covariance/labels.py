@@ -41,6 +41,24 @@ def check_levels(
     return texts
 
 
+def labels_of_all(
+    column: str,
+    levels: Sequence[Any],
+    labels: Sequence[str],
+    what: str = "covariance between groups",
+) -> tuple[tuple[Any, ...], list[int]]:
+    """Return the labels of all groups, those with rows first, and their known places.
+
+    Parameters and refusals are those of `check_levels`.
+    """
+    texts = check_levels(column, levels, labels, what)
+    seen = set(texts)
+    others = [label for label in labels if label not in seen]
+    place = {label: at for at, label in enumerate(labels)}
+    every = (*levels, *labels_beside(levels, others))
+    return every, [place[label] for label in (*texts, *others)]
+
+
 def labels_beside(levels: Sequence[Any], labels: Sequence[str]) -> list[Any]:
     """Return labels of groups without rows, as numbers if those of the data are."""
     are_numbers = all(isinstance(level, int) for level in levels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,7 +12,8 @@ import pandas as pd
 
 from stanpool.base.arrays import Array, Indices
 from stanpool.base.errors import DataError, quote
-from stanpool.data.design.covariance.labels import repeated
+from stanpool.data.design.covariance.labels import labels_of_all, repeated
+from stanpool.data.design.covariance.roots import SpectralRoot
 from stanpool.data.entries import level_text
 
 
@@ -125,7 +127,14 @@ class Neighbours:
         return tuple(self.labels[own[0]] for own in self.components if len(own) == 1)
 
     def intrinsic_covariance(self) -> Array:
-        """Return the scaled covariance of the intrinsic CAR, ``(J, J)`` [1]_, [2]_.
+        """Return the scaled covariance of the intrinsic CAR, shape ``(J, J)``."""
+        vectors, values = self.spectrum()
+        return np.asarray((vectors * values) @ vectors.T)
+
+    def spectrum(self) -> tuple[Array, Array]:
+        """Return eigenvectors and eigenvalues of the intrinsic CAR [1]_, [2]_.
+
+        They are those of its scaled covariance, shapes ``(J, J)`` and ``(J,)``.
 
         In each component it is the generalized inverse of the matrix that has a
         region's sum of weights in the diagonal and minus the weights elsewhere, divided
@@ -142,22 +151,42 @@ class Neighbours:
            Spatio-temporal Epidemiology 26.
         """
         size = len(self.labels)
+        all_vectors, all_values = np.eye(size), np.ones(size)
         ties = np.zeros((size, size))
         ties[tuple(self.pairs.T)] = self.weights
         ties += ties.T
         precision = np.diag(ties.sum(axis=1)) - ties
-        found = np.zeros((size, size))
         for own in self.components:
             if len(own) == 1:
-                found[own, own] = 1.0
                 continue
             values, vectors = np.linalg.eigh(precision[np.ix_(own, own)])
             # The first eigenvalue is 0: a constant, which the intercept has.
-            scaled = vectors[:, 1:] / np.sqrt(values[1:])
-            inverse = scaled @ scaled.T
-            inverse /= np.exp(np.log(np.diag(inverse)).mean())
-            found[np.ix_(own, own)] = inverse
-        return found
+            inverses = np.append(0.0, 1.0 / values[1:])
+            variances = np.square(vectors) @ inverses
+            all_values[own] = inverses / np.exp(np.log(variances).mean())
+            all_vectors[np.ix_(own, own)] = vectors
+        return all_vectors, all_values
+
+    def mixed(
+        self, kind: str, column: str, levels: Sequence[Any]
+    ) -> tuple[tuple[Any, ...], SpectralRoot]:
+        """Return the labels of all regions, and a root of full rank.
+
+        Parameters
+        ----------
+        kind
+            ``"bym2"`` or ``"car"``, whose covariance is between that of the intrinsic
+            CAR and that of independent regions.
+        column, levels
+            The regions that have rows; others come after them.
+        """
+        what = "table of neighbours"
+        labels, at = labels_of_all(column, levels, self.labels, what)
+        vectors, values = self.spectrum()
+        if kind == "car":
+            # A constant, whose precision would be 1 - rho, is the intercept's.
+            vectors, values = vectors[:, values > 0], 1.0 / values[values > 0]
+        return labels, SpectralRoot(kind, vectors[at], values)
 
 
 def is_adjacency(given: Any) -> bool:

@@ -5,6 +5,10 @@ independent and :math:`A = L L'`. The columns of L are eigenvectors of A times t
 of their eigenvalues, so that A may be singular; and where all groups have as many rows,
 the v are independent a posteriori, too. Of an ancestry L is a recursion, from parents
 to their offspring, and takes as many steps as there are groups.
+
+The covariance may depend on a parameter between 0 and 1, which is called rho whatever
+it means: the correlation over one unit of time, or how much regions depend on their
+neighbours.
 """
 
 from __future__ import annotations
@@ -23,7 +27,11 @@ class Root(Protocol):
 
     @property
     def kind(self) -> str:
-        """``"matrix"``, ``"ancestry"`` or ``"ar1"``: how a program has it."""
+        """``"matrix"``, ``"ancestry"``, or a structure's name: how a program has it."""
+
+    @property
+    def has_rho(self) -> bool:
+        """Whether the covariance depends on a parameter, rho."""
 
     @property
     def columns(self) -> int:
@@ -31,21 +39,21 @@ class Root(Protocol):
 
     @property
     def variances(self) -> Array:
-        """The diagonal of ``L L'``, shape ``(J,)``."""
+        """The diagonal of ``L L'``, shape ``(J,)``; where rho is 0.5, if it has one."""
 
-    def times(self, v: Array, phi: Array | None = None) -> Array:
+    def times(self, v: Array, rho: Array | None = None) -> Array:
         """Return ``L v`` of independent deviations, shape ``(..., R, D)``.
 
         Parameters
         ----------
         v
             Independent deviations.
-        phi
-            Of an autoregression, the correlation over one unit of time: a number, or
-            one for each draw, shape ``(S,)``.
+        rho
+            The parameter, if there is one: a number, or one for each draw, shape
+            ``(S,)``.
         """
 
-    def smoothed(self, u: Array, errors: Array, phi: float = 0.5) -> Array:
+    def smoothed(self, u: Array, errors: Array, rho: float = 0.5) -> Array:
         """Return the most probable v if u, shape ``(J,)``, has errors.
 
         Eigenvectors of small eigenvalues are not estimated from noise.
@@ -66,6 +74,7 @@ class MatrixRoot:
 
     matrix: Array
     kind = "matrix"
+    has_rho = False
 
     @property
     def columns(self) -> int:
@@ -77,11 +86,11 @@ class MatrixRoot:
         """The variances of groups, shape ``(J,)``."""
         return np.asarray(np.square(self.matrix).sum(axis=1))
 
-    def times(self, v: Array, phi: Array | None = None) -> Array:
+    def times(self, v: Array, rho: Array | None = None) -> Array:
         """Return ``L v``, shape ``(..., J, D)``."""
         return np.asarray(self.matrix @ v)
 
-    def smoothed(self, u: Array, errors: Array, phi: float = 0.5) -> Array:
+    def smoothed(self, u: Array, errors: Array, rho: float = 0.5) -> Array:
         """Return the most probable v if u has errors."""
         whole = self.matrix @ self.matrix.T
         return np.asarray(self.matrix.T @ np.linalg.solve(whole + np.diag(errors), u))
@@ -96,7 +105,7 @@ class AutoregressiveRoot:
     """The recursion of autoregressions of variance 1, one in each series.
 
     Each time has ``r`` times what the time before has, and ``sqrt(1 - r^2) v``, where
-    ``r`` is ``phi`` to the power of the gap between them. So ``phi`` is the correlation
+    ``r`` is ``rho`` to the power of the gap between them. So ``rho`` is the correlation
     over one unit of time.
 
     Attributes
@@ -108,6 +117,7 @@ class AutoregressiveRoot:
 
     gaps: Array
     kind = "ar1"
+    has_rho = True
 
     @property
     def columns(self) -> int:
@@ -119,24 +129,78 @@ class AutoregressiveRoot:
         """The variances of groups, shape ``(J,)``."""
         return np.ones(len(self.gaps))
 
-    def times(self, v: Array, phi: Array | None = None) -> Array:
+    def times(self, v: Array, rho: Array | None = None) -> Array:
         """Return ``L v``, shape ``(..., J, D)``."""
-        assert phi is not None
+        assert rho is not None
         u = np.array(v, dtype=float)
-        correlation = np.asarray(phi)[..., None] ** self.gaps  # (..., J)
+        correlation = np.asarray(rho)[..., None] ** self.gaps  # (..., J)
         for j in np.flatnonzero(self.gaps > 0).tolist():
             r = correlation[..., j, None]
             u[..., j, :] = r * u[..., j - 1, :] + np.sqrt(1 - r**2) * v[..., j, :]
         return u
 
-    def smoothed(self, u: Array, errors: Array, phi: float = 0.5) -> Array:
+    def smoothed(self, u: Array, errors: Array, rho: float = 0.5) -> Array:
         """Return the most probable v if u has errors."""
-        whole = self.times(np.eye(self.columns), np.asarray(phi))
+        whole = self.times(np.eye(self.columns), np.asarray(rho))
         return MatrixRoot(whole).smoothed(u, errors)
 
     def stan_data(self) -> dict[str, Any]:
         """Return Stan's data."""
         return {"gap": self.gaps}
+
+
+@dataclass(frozen=True, eq=False)
+class SpectralRoot:
+    """Orthogonal vectors, whose variances depend on rho.
+
+    Of ``"bym2"`` the covariance is ``rho C + (1 - rho) I``. Of ``"car"`` it is the
+    inverse of ``rho P + (1 - rho) I``, where P is the generalized inverse of C, but for
+    vectors of which P is 0. Both have the eigenvectors of C.
+
+    Attributes
+    ----------
+    kind
+        ``"bym2"`` or ``"car"``.
+    vectors
+        Eigenvectors as columns, shape ``(J, R)``.
+    spectrum
+        Their eigenvalues in C of ``"bym2"``, and in P of ``"car"``: shape ``(R,)``.
+    """
+
+    kind: str
+    vectors: Array
+    spectrum: Array
+    has_rho = True
+
+    @property
+    def columns(self) -> int:
+        """The number of independent deviations, R."""
+        return len(self.spectrum)
+
+    @property
+    def variances(self) -> Array:
+        """The variances of groups where rho is 0.5, shape ``(J,)``."""
+        whole = self.vectors * self._scales(np.asarray(0.5))
+        return np.asarray(np.square(whole).sum(axis=1))
+
+    def _scales(self, rho: Array) -> Array:
+        """Return the standard deviations of the vectors, shape ``(..., R)``."""
+        mixed = 1.0 - rho[..., None] * (1.0 - self.spectrum)
+        return np.asarray(np.sqrt(mixed if self.kind == "bym2" else 1.0 / mixed))
+
+    def times(self, v: Array, rho: Array | None = None) -> Array:
+        """Return ``L v``, shape ``(..., J, D)``."""
+        assert rho is not None
+        return np.asarray(self.vectors @ (self._scales(np.asarray(rho))[..., None] * v))
+
+    def smoothed(self, u: Array, errors: Array, rho: float = 0.5) -> Array:
+        """Return the most probable v if u has errors."""
+        whole = self.vectors * self._scales(np.asarray(rho))
+        return MatrixRoot(whole).smoothed(u, errors)
+
+    def stan_data(self) -> dict[str, Any]:
+        """Return Stan's data."""
+        return {"R": self.columns, "root": self.vectors, "spectrum": self.spectrum}
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,6 +233,7 @@ class AncestryRoot:
     parents: Indices
     innovation: Array
     kind = "ancestry"
+    has_rho = False
 
     @property
     def columns(self) -> int:
@@ -180,7 +245,7 @@ class AncestryRoot:
         """The variances of groups, shape ``(J,)``."""
         return variances_of(self.parents, np.square(self.innovation))[0]
 
-    def times(self, v: Array, phi: Array | None = None) -> Array:
+    def times(self, v: Array, rho: Array | None = None) -> Array:
         """Return the deviations of groups, shape ``(..., J, D)``."""
         # The last has 0, and stands for parents that are not known.
         u = np.zeros((*v.shape[:-2], self.columns + 1, v.shape[-1]))
@@ -189,7 +254,7 @@ class AncestryRoot:
             u[..., place, :] += 0.5 * (u[..., sire, :] + u[..., dam, :])
         return u[..., :-1, :]
 
-    def smoothed(self, u: Array, errors: Array, phi: float = 0.5) -> Array:
+    def smoothed(self, u: Array, errors: Array, rho: float = 0.5) -> Array:
         """Return the most probable v if u has errors."""
         from scipy import sparse  # type: ignore[import-untyped]
         from scipy.sparse import linalg  # type: ignore[import-untyped]

@@ -114,8 +114,10 @@ def _root(
             f"with zeros in its diagonal; or write (1 | gr({column}, cov={name}))."
             if term.structure
             else f"gr({column}, cov={name}) needs a covariance, and {quote(name)} is "
-            f"of neighbours. Write icar({column}, {name})."
+            f"of neighbours. Write icar({column}, {name}) or bym2({column}, {name})."
         )
+    if isinstance(found, Neighbours) and STRUCTURES[term.structure].is_proper:
+        return found.mixed(term.structure, column, levels)
     if isinstance(found, Neighbours):
         check_levels(column, levels, found.labels, "table of neighbours")
         found = KnownCovariance(found.labels, found.intrinsic_covariance())

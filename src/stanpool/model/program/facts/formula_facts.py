@@ -208,7 +208,7 @@ def _factor(
         has_constants=blocks[f"tau{s}"].fixed,
         population=factor.population,
         nu=declared_number(blocks.get(f"nu_u{s}")),
-        phi=declared_number(blocks.get(f"phi_u{s}")),
+        rho=declared_number(blocks.get(f"rho_u{s}")),
         kind=f"group of {own.parameter}",
         is_apart=True,
     )

@@ -215,7 +215,7 @@ def _group_term(
         has_constants=structure.fixes(f"tau{s}"),
         population=factor.population,
         nu=declared_number(blocks.get(f"nu_u{s}")),
-        phi=declared_number(blocks.get(f"phi_u{s}")),
+        rho=declared_number(blocks.get(f"rho_u{s}")),
     )
 
 

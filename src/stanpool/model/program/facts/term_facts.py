@@ -89,8 +89,8 @@ class GroupFacts:
     nu
         How the degrees of freedom of a Student-t population are declared; empty if they
         are constant.
-    phi
-        How the correlation over one unit of time is declared; empty if it is not.
+    rho
+        How the parameter of the covariance between groups is declared, if it is.
     signed
         Whether its scales are sampled by roots with signs.
     tau
@@ -136,7 +136,7 @@ class GroupFacts:
     has_constants: bool = False
     population: str = "normal"
     nu: str = ""
-    phi: str = ""
+    rho: str = ""
     kind: str = "group"
     is_apart: bool = False
 
@@ -165,6 +165,16 @@ class GroupFacts:
         return self.known_covariance == "ar1"
 
     @property
+    def has_spectrum(self) -> bool:
+        """Whether groups are regions, whose eigenvectors have variances by rho."""
+        return self.known_covariance in ("bym2", "car")
+
+    @property
+    def squared(self) -> str:
+        """Write the eigenvalues by the standard deviations s of the eigenvectors."""
+        return "s^-2" if self.known_covariance == "car" else "s^2"
+
+    @property
     def independent(self) -> str:
         """Name the independent deviations that those of groups are made of."""
         return f"v{self.s}" if self.known_covariance else f"u{self.s}"
@@ -172,7 +182,7 @@ class GroupFacts:
     @property
     def z_rows(self) -> str:
         """The number of rows of z: that of groups, or of independent deviations."""
-        return f"R{self.s}" if self.has_root else f"J{self.s}"
+        return f"R{self.s}" if self.has_root or self.has_spectrum else f"J{self.s}"
 
     @property
     def is_reported(self) -> bool:

@@ -1,0 +1,166 @@
+// Partial pooling, adaptive: the groups' coefficients b[j] are drawn from a
+// population whose mean and scales are estimated.
+//
+//   y[n] ~ poisson(exp(eta[n]))
+//   eta[n] = alpha + X[n] * beta
+//            + Z[n] * u[group[n]]
+//            + Z_2[n] * u_2[group_2[n]]
+//   b[j] = mu + u[j]
+//   u = root * diag(s) * v, where
+//     s^-2 = 1 - rho_u + rho_u * spectrum
+//   v[j, q] ~ normal(0, tau[q])
+//   b_2[j] = mu_2 + u_2[j]
+//   u_2[j, q] ~ normal(0, tau_2[q])
+//
+// mu: the population coefficients, from alpha and beta; 0 if there is none.
+//
+// The more the data of a group say about a coefficient, compared with what the
+// population says, the more it is centered: see centeredness.
+functions {
+  // deviations u of coefficients from their mean. With centeredness 1 they are
+  // z_scale * z - mean (centered); with centeredness 0 they are tau * z
+  // (noncentered), because z_scale is tau_pilot there
+  matrix partly_centered(matrix z, matrix mean, vector tau,
+                         matrix centeredness, matrix z_scale,
+                         vector tau_pilot) {
+    matrix[rows(z), cols(z)] u;
+    for (q in 1 : cols(z)) {
+      u[ : , q] = (z_scale[ : , q] .* z[ : , q]
+                   - centeredness[ : , q] .* mean[ : , q])
+                  .* exp(log(tau[q] / tau_pilot[q])
+                         * (1 - centeredness[ : , q]));
+    }
+    return u;
+  }
+  // z, made of v that are nearly independent a posteriori. The intercept or the
+  // cutpoints can make up for a change of all z together: along this ridge of
+  // the posterior, z vary more than v
+  matrix along_ridge(matrix v, matrix ridge) {
+    return v + diag_post_multiply(ridge, columns_dot_product(ridge, v));
+  }
+  // deviations of regions with the precision rho * P + (1 - rho) * I, of
+  // independent deviations v; root has the eigenvectors of P, and spectrum its
+  // eigenvalues
+  matrix car(matrix v, matrix root, vector spectrum, real rho) {
+    return root * diag_pre_multiply(inv_sqrt(1 - rho + rho * spectrum), v);
+  }
+  // where the Q coefficients of each row's group are in to_vector(u), after the
+  // coefficients of other factors; u has J rows
+  array[,] int u_positions(array[] int group, int J, int Q, int before) {
+    array[Q, size(group)] int u_index;
+    for (q in 1 : Q) {
+      for (n in 1 : size(group)) {
+        u_index[q, n] = before + (q - 1) * J + group[n];
+      }
+    }
+    return u_index;
+  }
+  // log mass of all rows, where
+  //   y[n] ~ poisson(exp(eta[n]))
+  //   eta[n] = alpha + X[n] * beta + sum over r of Z[n, r] * u[u_index[r, n]]
+  real grouped_poisson_log_glm_lpmf(array[] int y, matrix X, real alpha,
+                                    vector beta, matrix Z,
+                                    array[,] int u_index, vector u) {
+    int N = size(y);
+    vector[N] eta = alpha + X * beta;
+    for (r in 1 : cols(Z)) {
+      eta += Z[ : , r] .* u[u_index[r]];
+    }
+    return poisson_log_lupmf(y | eta);
+  }
+}
+data {
+  int<lower=1> N; // number of rows
+  array[N] int<lower=0> y; // counts
+  int<lower=0> K; // number of population predictors
+  matrix[N, K] X; // population predictors
+  vector[K] x_bar; // the prior on the intercept applies at X = x_bar
+  int<lower=1> J; // number of groups
+  int<lower=1> Q; // number of varying coefficients
+  array[N] int<lower=1, upper=J> group; // group of each row
+  matrix[N, Q] Z; // predictors of the varying coefficients
+  // the mean of each coefficient, by its position in (0, alpha, beta)
+  array[Q] int<lower=1, upper=K + 2> mean_index;
+  int<lower=1> R; // number of columns of root
+  matrix[J, R] root; // eigenvectors of neighbours
+  vector<lower=0>[R] spectrum; // their eigenvalues
+  int<lower=1> J_2; // number of groups
+  int<lower=1> Q_2; // number of varying coefficients
+  array[N] int<lower=1, upper=J_2> group_2; // group of each row
+  matrix[N, Q_2] Z_2; // predictors of the varying coefficients
+  // the mean of each coefficient, by its position in (0, alpha, beta)
+  array[Q_2] int<lower=1, upper=K + 2> mean_index_2;
+  // the mean that z_2 is centered at, by its position in (0, alpha, beta)
+  array[Q_2] int<lower=1, upper=K + 2> center_index_2;
+  // 1: centered, 0: noncentered
+  matrix<lower=0, upper=1>[J_2, Q_2] centeredness_2;
+  matrix<lower=0>[J_2, Q_2] z_scale_2; // gives z_2 a scale near 1
+  vector<lower=0>[Q_2] tau_pilot_2; // estimate of tau_2
+  // how far each z_2 and the intercept move along a ridge of the posterior
+  matrix[J_2, Q_2] ridge_2;
+  vector[Q_2] alpha_on_ridge_2;
+  real prior_Intercept_location;
+  real<lower=0> prior_Intercept_scale;
+  vector[K] prior_beta_location;
+  vector<lower=0>[K] prior_beta_scale;
+  vector<lower=0>[Q] prior_tau_rate;
+  vector<lower=0>[Q_2] prior_tau_2_rate;
+  real<lower=0> prior_rho_u_a;
+  real<lower=0> prior_rho_u_b;
+  int<lower=0, upper=1> prior_only; // 1: sample from the prior, without y
+}
+transformed data {
+  matrix[N, K] X_c = X - rep_matrix(x_bar', N);
+  array[Q, N] int places = u_positions(group, J, Q, 0);
+  array[Q_2, N] int places_2 = u_positions(group_2, J_2, Q_2, J * Q);
+  matrix[N, Q + Q_2] Z_all = append_col(Z, Z_2);
+  array[Q + Q_2, N] int u_index = append_array(places, places_2);
+}
+parameters {
+  real alpha_bar; // alpha_c plus mean effects of groups
+  vector[K] beta;
+  vector<lower=0>[Q] tau; // population scales
+  real<lower=0, upper=1> rho_u; // dependence of neighbours
+  matrix[R, Q] z; // standardized deviations of b
+  vector<lower=0>[Q_2] tau_2; // population scales
+  matrix[J_2, Q_2] z_2; // coefficients, partly centered
+}
+transformed parameters {
+  real alpha_c = alpha_bar; // alpha at x_bar
+  alpha_c -= columns_dot_product(ridge_2, z_2) * alpha_on_ridge_2;
+  real alpha = alpha_c - dot_product(x_bar, beta); // intercept at X = 0
+  row_vector[Q] mu = append_row([0, alpha]', beta)[mean_index]'; // means
+  row_vector[Q_2] mu_2 = append_row([0, alpha]', beta)[mean_index_2]'; // means
+  row_vector[Q_2] mu_c_2 = append_row([0, alpha_bar]', beta)[center_index_2]';
+}
+model {
+  // deviations of groups from their means
+  matrix[J, Q] u = car(diag_post_multiply(z, tau), root, spectrum, rho_u);
+  matrix[J_2, Q_2] mean_2 = rep_matrix(mu_c_2, J_2); // of z_2 at x_bar
+  matrix[J_2, Q_2] u_2 = partly_centered(along_ridge(z_2, ridge_2), mean_2,
+                                         tau_2, centeredness_2, z_scale_2,
+                                         tau_pilot_2);
+  alpha_c ~ normal(prior_Intercept_location, prior_Intercept_scale);
+  beta ~ normal(prior_beta_location, prior_beta_scale);
+  tau ~ exponential(prior_tau_rate);
+  tau_2 ~ exponential(prior_tau_2_rate);
+  rho_u ~ beta(prior_rho_u_a, prior_rho_u_b);
+  to_vector(z) ~ std_normal(); // implies the distribution of u
+  for (q in 1 : Q_2) {
+    u_2[ : , q] ~ normal(0, tau_2[q]);
+  }
+  // Jacobian of b_2 as a function of z_2
+  target += ones_row_vector(J_2) * (1 - centeredness_2) * log(tau_2);
+  if (prior_only == 0) {
+    y ~ grouped_poisson_log_glm(X_c, alpha_c, beta, Z_all, u_index,
+                                append_row(to_vector(u), to_vector(u_2)));
+  }
+}
+generated quantities {
+  matrix[J, Q] b = car(diag_post_multiply(z, tau), root, spectrum, rho_u);
+  b += rep_matrix(mu, J);
+  matrix[J_2, Q_2] b_2 = rep_matrix(mu_c_2, J_2);
+  b_2 += partly_centered(along_ridge(z_2, ridge_2), b_2, tau_2,
+                         centeredness_2, z_scale_2, tau_pilot_2);
+  b_2 += rep_matrix(mu_2 - mu_c_2, J_2); // at X = 0
+}
