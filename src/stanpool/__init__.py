@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     )
     from stanpool.data.datasets import list_datasets, load_dataset
     from stanpool.data.statistics.statistics import Statistics
+    from stanpool.data.tables.episodes import split_times
     from stanpool.inference.diagnostics import Advice, Diagnosis, Finding
     from stanpool.inference.evaluation.cross_validation import CrossValidation
     from stanpool.inference.evaluation.kfold import kfold
@@ -84,6 +85,7 @@ _HOMES = {
         "StorageWarning",
     ),
     "data.datasets": ("list_datasets", "load_dataset"),
+    "data.tables.episodes": ("split_times",),
     "data.statistics.statistics": ("Statistics",),
     "inference.diagnostics": ("Advice", "Diagnosis", "Finding"),
     "inference.evaluation.cross_validation": ("CrossValidation",),
@@ -182,6 +184,7 @@ __all__ = [
     "reduce",
     "report_comparison",
     "sbc",
+    "split_times",
     "table",
     "validate",
 ]

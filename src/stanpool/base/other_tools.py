@@ -183,7 +183,10 @@ _FAMILIES: Mapping[str, tuple[str, ...]] = {
     ),
     "'inverse_gaussian'": ("inversegaussian", "invgaussian", "invgauss", "wald"),
     "'weibull', and 'time | cens(1 - event) ~ ...'": (
-        *("survival", "survreg", "aft", "weibullaft", "weibullph", "cox", "coxph"),
+        *("survival", "survreg", "aft", "weibullaft", "weibullph"),
+    ),
+    "'poisson', with the rows that sp.split_times() makes": (
+        *("cox", "coxph", "coxme", "piecewiseexponential", "pem"),
     ),
     "'gamma' or 'lognormal'": (*("tweedie", "frechet", "shiftedlognormal"),),
     "'von_mises'": ("vonmises", "circular", "angular", "projectednormal"),

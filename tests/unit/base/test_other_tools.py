@@ -47,7 +47,8 @@ def refusal(kind, call, *arguments, **options) -> str:
         ("wald", "inverse_gaussian"),
         ("betabinomial", "beta_binomial"),
         ("truncated_poisson", "poisson', and 'y | trunc(1) ~ ..."),
-        ("coxph", "weibull', and 'time | cens(1 - event) ~ ..."),
+        ("survreg", "weibull', and 'time | cens(1 - event) ~ ..."),
+        ("coxph", "poisson"),
     ],
 )
 def test_families(given, ours):
