@@ -359,7 +359,7 @@ def test_coefficients_of_simulated_parameters_are_found(parameter: str) -> None:
         f"beta_{parameter}[z]": slope,
         f"tau_{parameter}_g[Intercept]": 0.5,
     }
-    others = {"sigma": 0.7, "shape": 2.0}
+    others = {"sigma": 0.7, "shape": 2.0, "phi": 6.0, "zoi": 0.6, "coi": 0.6}
     own = {row.parameter for row in model.priors}
     truth |= {name: value for name, value in others.items() if name in own}
     drawn = draw_given(model, truth, rng)

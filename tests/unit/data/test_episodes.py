@@ -36,7 +36,7 @@ def test_rows_are_those_of_surv_split(
 ) -> None:
     data = kidney().assign(entry=lambda x: np.minimum(x["time"] / 2, x["age"] / 4))
     entry = {"entry": "entry"} if enters else {}
-    found = sp.split_times(data, "time", "status", cuts, **entry)
+    found = sp.split_times(data, time="time", event="status", cuts=cuts, **entry)
     assert len(found) == rows
     sums = found.groupby("interval", observed=True)[["exposure", "status"]].sum()
     assert sums["exposure"].tolist() == exposures
@@ -48,7 +48,7 @@ def test_rows_are_those_of_surv_split(
 def test_the_likelihood_is_that_of_glm_and_of_exponential_pieces() -> None:
     """Of glm(status ~ 0 + part + male + age, poisson, offset = log(exposure))."""
     cuts = [30.0, 100.0, 200.0]
-    data = sp.split_times(kidney(), "time", "status", cuts)
+    data = sp.split_times(kidney(), time="time", event="status", cuts=cuts)
     formula = "status | exposure(exposure) ~ 0 + interval + male + age"
     model = sp.Model(formula, data, family="poisson")
     assert model.design.coefficients[:2] == ("interval[0 to 30]", "interval[30 to 100]")
@@ -80,7 +80,7 @@ def test_with_a_cut_at_each_event_it_is_cox_regression() -> None:
     cuts = np.array(sorted(data.loc[data["status"] == 1, "time"].unique()))
     last = np.searchsorted(cuts, data["time"], side="right") - 1
     data = data.assign(time=cuts[last])[last >= 0]
-    long = sp.split_times(data, "time", "status", cuts)
+    long = sp.split_times(data, time="time", event="status", cuts=cuts)
     x = long[["male", "age"]].to_numpy(dtype=float)
     part, y = long["interval"].cat.codes.to_numpy(), long["status"].to_numpy()
 
@@ -99,7 +99,7 @@ def test_with_a_cut_at_each_event_it_is_cox_regression() -> None:
 def test_a_number_of_intervals_has_as_many_events_in_each() -> None:
     rng = np.random.default_rng(1)
     data = {"t": rng.exponential(size=400), "d": rng.integers(0, 2, 400)}
-    found = sp.split_times(data, "t", "d", 5)
+    found = sp.split_times(data, time="t", event="d", cuts=5)
     events = found.groupby("interval", observed=True)["d"].sum()
     assert len(events) == 5
     assert events.max() - events.min() <= 1

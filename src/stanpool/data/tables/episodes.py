@@ -21,10 +21,10 @@ _OWN = ("interval", "exposure")
 @public
 def split_times(
     data: Any,
+    *,
     time: str,
     event: str,
     cuts: Sequence[float] | int,
-    *,
     entry: str | None = None,
 ) -> pd.DataFrame:
     """Cut times to an event into intervals, a row for each that a time reaches.
@@ -75,7 +75,8 @@ def split_times(
     Examples
     --------
     >>> from stanpool import split_times
-    >>> split_times({"days": [20, 70], "infected": [1, 0]}, "days", "infected", [30])
+    >>> data = {"days": [20, 70], "infected": [1, 0]}
+    >>> split_times(data, time="days", event="infected", cuts=[30])
        days  infected interval  exposure
     0  20.0         1  0 to 30      20.0
     1  30.0         0  0 to 30      30.0
