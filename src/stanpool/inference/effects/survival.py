@@ -131,7 +131,8 @@ def _check_family(model: PreparedModel) -> None:
     if family.name not in able:
         raise SpecError(
             f"family={quote(family.name)} has no survival curves; the families of "
-            f"times to an event are {quote_list(able)}."
+            f"times to an event are {quote_list(able)}. Curves of hazards that are "
+            "constant within intervals, by sp.split_times(), are made of fit.epred()."
         )
     for own in model.design.parameters:
         if own.factors and own.parameter not in family.in_mean:

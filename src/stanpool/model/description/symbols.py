@@ -230,6 +230,8 @@ def of_link(link: str, value: Math) -> Math:
         return value
     if link == "probit":
         return Call(Power(Symbol("Phi"), Number("-1")), (value,))
+    if link == "tan_half":
+        return Call(Words("tan"), (line(value, "/", number(2)),))
     return Call(Words(link), (value,))
 
 
