@@ -137,3 +137,8 @@ def test_a_fit_is_kept_and_says_what_it_is(tmp_path: Path) -> None:
     assert "sampled and not integrated out" in str(model.explain())
     assert "rho^|t - t'|" in str(model.equations())
     assert "rho_ar1_day" in str(fit.prior_sensitivity())
+    # Residuals are drawn by times, which cannot be left out.
+    (axes,) = fit.plot.residuals().axes
+    assert "by ar1_day" in axes.get_title(loc="left")
+    with pytest.raises(sp.SpecError, match="known covariance"):
+        fit.loo(unit="group")

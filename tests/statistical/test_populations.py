@@ -123,6 +123,15 @@ def test_shares_of_variance_have_the_variance_of_the_population() -> None:
     fit = model.fit(**FITTING | {"draws": 100, "warmup": 100})
     share = fit.icc()["mean"].iloc[0]
     assert share == pytest.approx(0.5 / (0.5 + 1.0))
+    heavy = model.with_(priors={"nu_g": "constant(2)", "sigma": "constant(1)"})
+    # The more groups, the larger is their share, without an end.
+    assert (
+        heavy.fit(**FITTING | {"draws": 100, "warmup": 100}).icc()["mean"] == 1
+    ).all()
+    with pytest.raises(sp.SpecError, match="fix these at a number"):
+        fit.plot.prior_posterior(var_names=["sigma"])
+    titles = [ax.get_title(loc="left") for ax in fit.plot.prior_posterior().axes]
+    assert titles == ["Intercept"]
 
 
 @pytest.mark.parametrize(

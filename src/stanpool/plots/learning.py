@@ -80,7 +80,13 @@ def plot_prior_posterior(
     prior = draw_prior(model, draws, np.random.default_rng(seed))
     before = _by_label(prior, chosen)
     after = _by_label(fit.posterior, chosen)
-    labels = [label for label in after if label in before][:_MOST_PANELS]
+    # What a prior fixes has nothing to learn.
+    labels = [x for x in after if x in before and np.ptp(before[x]) > 0][:_MOST_PANELS]
+    if not labels:
+        raise SpecError(
+            f"{quote_list(chosen)}: priors fix these at a number, so that there is "
+            "nothing that the data could teach. Name others in var_names."
+        )
     columns = min(_COLUMNS, len(labels))
     rows = -(-len(labels) // columns)
     figure, grid = new_grid(

@@ -88,7 +88,7 @@ def plot_residuals(
     fit = with_model(fit)
     kind = kind or ("quantile" if is_discrete(fit) else "outcome")
     _check_outcome(fit, kind)
-    units = grouping(fit.model, factor)
+    units = grouping(fit.model, factor, left_out=False)
     seed = seed_of(fit) if seed is None else seed
     residuals, drawn = _residuals(fit, kind, seed)
     groups = len(units.labels)

@@ -435,7 +435,7 @@ class TestR2:
     @pytest.mark.parametrize("name", each_model(proper_models()))
     def test_is_a_share_of_any_model(self, name: str) -> None:
         fit = fit_of_prior(models()[name])
-        if fit.model.spec.family in ("ordinal", "categorical"):
+        if fit.model.spec.family in ("ordinal", "sratio", "acat", "categorical"):
             with pytest.raises(SpecError, match="categories, which have no variance"):
                 variance.bayes_R2(fit)
             return

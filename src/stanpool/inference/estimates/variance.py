@@ -151,7 +151,12 @@ def icc(fit: FitResult, *, prob: float = 0.9) -> pd.DataFrame:
     between = np.sum(variances, axis=0)
     total = between + _residual_variance(fit, between)
     labels = [factor.factor for factor in model.design.factors]
-    return describe_each(labels, [each / total for each in variances], prob)
+    # A population without a variance has all of it: Student-t, with nu of 2 or less.
+    shares = [
+        np.where(np.isinf(each), 1.0, each) / np.where(np.isinf(each), 1.0, total)
+        for each in variances
+    ]
+    return describe_each(labels, shares, prob)
 
 
 def bayes_R2(

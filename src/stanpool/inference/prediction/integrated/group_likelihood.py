@@ -58,7 +58,9 @@ class Grouping:
         return np.split(order, np.cumsum(sizes)[:-1])
 
 
-def grouping(model: PreparedModel, factor: str | None = None) -> Grouping:
+def grouping(
+    model: PreparedModel, factor: str | None = None, *, left_out: bool = True
+) -> Grouping:
     """Return the group of each row of a model, for one factor.
 
     Parameters
@@ -66,13 +68,16 @@ def grouping(model: PreparedModel, factor: str | None = None) -> Grouping:
     model
         A model with group terms, even if complete pooling ignores them.
     factor
-        The grouping factor; by default the first.
+        The grouping factor; by default the first, of those whose groups are independent
+        if there are any.
+    left_out
+        Whether groups are to be left out, as those of a known covariance cannot be.
 
     Raises
     ------
     SpecError
         If the model has no such factor, rows belong to several of its groups, or groups
-        have a known covariance.
+        that are to be left out have a known covariance.
     """
     if not model.spec.groups:
         raise SpecError(
@@ -83,7 +88,8 @@ def grouping(model: PreparedModel, factor: str | None = None) -> Grouping:
     if model.spec.pooling == "complete":
         factors = model.with_(pooling="partial").design.factors
     names = [each.factor for each in factors]
-    chosen = names[0] if factor is None else factor
+    independent = [each.factor for each in factors if each.root is None]
+    chosen = (independent or names)[0] if factor is None else factor
     if chosen not in names:
         raise SpecError(
             f"factor={quote(chosen)} is not one of the model's grouping factors, "
@@ -95,7 +101,7 @@ def grouping(model: PreparedModel, factor: str | None = None) -> Grouping:
             f"factor={quote(chosen)}: rows are members of several groups, so that a "
             "single group cannot be left out. Leave out rows."
         )
-    if found.root is not None:
+    if left_out and found.root is not None:
         raise SpecError(
             f"factor={quote(chosen)}: its groups have a known covariance, so that one "
             "that is left out is not drawn from the population alone. Leave out rows; "
