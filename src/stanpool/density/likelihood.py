@@ -27,7 +27,7 @@ from stanpool.base.arrays import Array, Indices
 from stanpool.data.likelihood import log_likelihood
 from stanpool.density.formulas import Formula
 from stanpool.density.groups import Groups, Population
-from stanpool.density.rows import DataRows, NormalRows, latent_of
+from stanpool.density.rows import DataRows, NormalRows, latent_of, related
 from stanpool.language.family import FAMILIES
 
 if TYPE_CHECKING:
@@ -188,7 +188,7 @@ class Likelihood:
         """Return the terms of deviations whose groups share rows; see ``_apart``."""
         from scipy.sparse import block_diag, eye_array, kron
 
-        sizes = [len(own.factor.labels) for own in self.groups if own.is_integrated]
+        sizes = [own.factor.independent for own in self.groups if own.is_integrated]
         parts = [kron(eye_array(J), L) for J, L in zip(sizes, roots, strict=True)]
         root = block_diag(parts, format="csr")
         M = root.T @ inner @ root + eye_array(root.shape[0])
@@ -208,14 +208,19 @@ class Likelihood:
 
     @cached_property
     def _integrated(self) -> csr_array | None:
-        """The matrix of the coefficients that are integrated out, if any are."""
-        from scipy.sparse import hstack
+        """The matrix of the coefficients that are integrated out, if any are.
 
-        chosen = [
-            matrix
-            for matrix, own in zip(self.rows.effects, self.groups, strict=True)
-            if own.is_integrated
-        ]
+        Where groups have a known covariance, of those that they are made of.
+        """
+        from scipy.sparse import csr_array, hstack
+
+        chosen = []
+        for matrix, own in zip(self.rows.effects, self.groups, strict=True):
+            root = own.factor.root
+            if own.is_integrated and root is not None:
+                chosen.append(csr_array(matrix @ related(root, np.eye(root.columns))))
+            elif own.is_integrated:
+                chosen.append(matrix)
         return hstack(chosen, format="csr") if chosen else None
 
     @cached_property

@@ -29,7 +29,7 @@ from stanpool.language.family import FAMILIES
 from stanpool.model.priors.in_force import PriorRow, class_of
 
 if TYPE_CHECKING:
-    from stanpool.data.design.design import FactorDesign, ParameterDesign
+    from stanpool.data.design.design import ParameterDesign
     from stanpool.model.prepared_model import PreparedModel
 
 _NAME = re.compile(r"(\w+?)(?:_(\d+))?")
@@ -236,7 +236,7 @@ def _shape(model: PreparedModel, base: str, place: int) -> tuple[int, ...]:
         "tau": (width,),
         "tau_root": (width,),
         "L_Omega": (width, width),
-        "z": (_independent(factor), width),
+        "z": (factor.independent, width),
         "b": (len(factor.labels), width),
         "b_c": (len(factor.labels), width),
     }[base]
@@ -268,12 +268,7 @@ def _shape_of_formula(base: str, own: ParameterDesign, place: int) -> tuple[int,
     factor = own.factors[place]
     width = len(factor.coefficients)
     shapes = {"tau": (width,), "L_Omega": (width, width)}
-    return shapes.get(base, (_independent(factor), width))
-
-
-def _independent(factor: FactorDesign) -> int:
-    """Return how many independent deviations make those of the groups."""
-    return len(factor.labels) if factor.root is None else factor.root.columns
+    return shapes.get(base, (factor.independent, width))
 
 
 def _scalars(model: PreparedModel) -> set[str]:

@@ -59,6 +59,8 @@ def choose_form(
     integrated: tuple[int, ...] = ()
     if chosen in ("marginal", "auto"):
         against = why_not_marginal(spec, design)
+        if is_read and design.factors and design.factors[0].root is not None:
+            against = against or "rows that are read in chunks are not kept"
         integrated = () if against else integrated_factors(design)
     if chosen == "marginal" and against:
         raise SpecError(
@@ -75,7 +77,7 @@ def choose_form(
         )
     if chosen != "auto":
         return chosen, AS_REQUESTED, integrated
-    if len(known) == len(design.factors):
+    if len(known) == len(design.factors) and against:
         reason = (
             "chosen by auto: coefficients with a known covariance between groups are "
             "computed from independent coefficients of its eigenvectors"

@@ -184,7 +184,8 @@ def draw_back(
             rows, theta=theta, L=L, T=scales(number), sigma=sigma, seed=seeds
         )
         theta[:, rows.second] = drawn[number].reshape(len(theta), -1)
-    drawn[first] = draw_deviations(rows, theta=theta, L=L, sigma=sigma, seed=seeds)
+    u = draw_deviations(rows, theta=theta, L=L, sigma=sigma, seed=seeds)
+    drawn[first] = u if rows.unrotated is None else rows.unrotated @ u
     return {
         f"b{suffix_of(number + 1)}": (u + means(number)).reshape(*shape, *u.shape[1:])
         for number, u in drawn.items()

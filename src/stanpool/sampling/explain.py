@@ -231,10 +231,10 @@ def _known_covariance(model: PreparedModel, factor: FactorDesign) -> str:
     term = terms[factor.factor]
     if term.is_of_times:
         is_walk = STRUCTURES[term.structure].order
-        return _walk(factor, term) if is_walk else _autoregression(factor, term)
+        return _walk(model, factor, term) if is_walk else _autoregression(factor, term)
     known = dict(model.spec.covariances)[term.covariance]
     if isinstance(known, Neighbours):
-        return _neighbours(factor, known, term.structure)
+        return _neighbours(model, factor, known, term.structure)
     empty = int((factor.sizes == 0).sum())
     scales = np.sqrt(factor.variances_of_groups)
     return (
@@ -246,7 +246,7 @@ def _known_covariance(model: PreparedModel, factor: FactorDesign) -> str:
     )
 
 
-def _walk(factor: FactorDesign, term: GroupTerm) -> str:
+def _walk(model: PreparedModel, factor: FactorDesign, term: GroupTerm) -> str:
     """Say what a random walk is, and what a gradient costs."""
     column, series, order = quote(term.key[-1]), "", ""
     change = "change in one unit of time"
@@ -262,14 +262,24 @@ def _walk(factor: FactorDesign, term: GroupTerm) -> str:
         series = f", a walk for each level of {quote(own)} with a common tau"
         zero += f"; levels of the series are not in it, and (1 | {own}) has them"
     empty = int((factor.sizes == 0).sum())
-    assert factor.root is not None
-    numbers = len(factor.labels) * factor.root.columns
     return (
         f"{order}random walk: {len(factor.labels)} times of {quote(factor.factor)}"
         f"{series}, of which {empty} have no rows and are predicted from the others; "
-        f"tau is the standard deviation of the {change}, and deviations have {zero}; a "
-        f"gradient takes {numbers:,} multiplications for them"
+        f"tau is the standard deviation of the {change}, and deviations have {zero}; "
+        f"{_cost(model, factor)}"
     )
+
+
+def _cost(model: PreparedModel, factor: FactorDesign) -> str:
+    """Say how deviations with a known covariance are computed."""
+    if isinstance(model.rows, MarginalRows):
+        return (
+            "they are integrated out, since the rows can be rotated into those of "
+            "independent groups"
+        )
+    assert factor.root is not None
+    numbers = len(factor.labels) * factor.root.columns
+    return f"a gradient takes {numbers:,} multiplications for them"
 
 
 def _autoregression(factor: FactorDesign, term: GroupTerm) -> str:
@@ -284,7 +294,9 @@ def _autoregression(factor: FactorDesign, term: GroupTerm) -> str:
     )
 
 
-def _neighbours(factor: FactorDesign, known: Neighbours, structure: str) -> str:
+def _neighbours(
+    model: PreparedModel, factor: FactorDesign, known: Neighbours, structure: str
+) -> str:
     """Say what neighbours make of regions, and what a gradient costs."""
     empty = int((factor.sizes == 0).sum())
     parts = len(known.components) - len(known.islands)
@@ -293,15 +305,12 @@ def _neighbours(factor: FactorDesign, known: Neighbours, structure: str) -> str:
         if known.islands
         else ""
     )
-    assert factor.root is not None
-    numbers = len(factor.labels) * factor.root.columns
     name, what = _OF_NEIGHBOURS[structure]
     return (
         f"{name}: {len(factor.labels)} regions of {quote(factor.factor)} with "
         f"{len(known.pairs)} pairs of neighbours in {parts} connected component(s), in "
         f"each of which {what}{islands}; {empty} regions have no rows and are "
-        f"predicted from their neighbours; a gradient takes {numbers:,} "
-        "multiplications for them"
+        f"predicted from their neighbours; {_cost(model, factor)}"
     )
 
 

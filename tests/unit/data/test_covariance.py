@@ -140,7 +140,6 @@ def test_three_correlations_that_exclude_each_other_are_refused() -> None:
         ({"covariances": known()}, "must be a mapping"),
         ({"covariances": {"A": known()}, "pooling": "none"}, "takes the groups' coef"),
         ({"covariances": {"A": known()}, "parameterization": "centered"}, "noncenter"),
-        ({"covariances": {"A": known()}, "parameterization": "marginal"}, "not indep"),
     ],
 )
 def test_what_does_not_go_with_known_covariances_is_refused(
@@ -148,6 +147,14 @@ def test_what_does_not_go_with_known_covariances_is_refused(
 ) -> None:
     with pytest.raises(sp.StanpoolError, match=said):
         sp.Model(FORMULA, data(), **options)  # type: ignore[arg-type]
+
+
+def test_several_coefficients_with_known_covariance_are_not_integrated_out() -> None:
+    formula = "y ~ x + (1 + x | gr(species, cov=A))"
+    frame = data().assign(x=range(len(SPECIES)))
+    options = {"covariances": {"A": known()}, "parameterization": "marginal"}
+    with pytest.raises(sp.SpecError, match=r"the only factor, have one coefficient"):
+        sp.Model(formula, frame, **options)
 
 
 @pytest.mark.parametrize(

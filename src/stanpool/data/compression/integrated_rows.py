@@ -22,6 +22,12 @@ in those that are left of group :math:`j` are those of a regression with covaria
 :math:`M = I + T' (\sum_j A_j' S_j^{-1} A_j) T` and is drawn back in the same way,
 before the first.
 
+Groups of a known covariance :math:`B B'` are not independent, but their rows
+:math:`Z_u B v = U D V' v` are rotated into those of independent groups by the singular
+value decomposition: :math:`U' y` has one row with the predictor :math:`D_k` for each
+:math:`w_k` of :math:`w = V' v`, and what is orthogonal to U is left. So the :math:`w_k`
+are integrated out and drawn back as other groups are, and :math:`u = B V w`.
+
 References
 ----------
 .. [1] Bates, Mächler, Bolker and Walker (2015). Fitting linear mixed-effects models
@@ -53,6 +59,7 @@ from stanpool.data.compression.orthogonal import (
     qr_reduce,
     reduce_groups,
 )
+from stanpool.data.design.covariance.roots import MatrixRoot
 from stanpool.data.design.design import Design, FactorDesign
 from stanpool.language.model_spec import ModelSpec
 
@@ -62,6 +69,7 @@ _FEW_GROUPS = 10  # groups up to which the posterior of a scale has a long tail
 _LARGEST_UNIT = 10  # largest unit of a scale, in standard errors of a coefficient
 _DENSE_PAYS = 20  # numbers of dense rows that are worth it, for each row of the data
 _FEW_NUMBERS = 100_000  # numbers of dense rows that cost little in any case
+_MOST_ROTATED = 1000  # groups with a known covariance, of which a matrix is decomposed
 _MANY_ROWS = 50_000  # rows that became 0, see ``are_many``
 _SAYS_NOTHING = 1e-8  # share of a column's squares in rows without group coefficients
 _NOTHING = 1e-13  # relative size of entries that are rounding errors
@@ -108,6 +116,10 @@ class MarginalRows:
     zeros
         For each residual scale the number (or the weight) of the rows that became 0,
         minus the rows that fill up groups with fewer rows than coefficients.
+    unrotated
+        What makes deviations of groups with a known covariance, shape ``(J,)``, of
+        those of the independent groups that are integrated out; None of groups that
+        are independent themselves.
     """
 
     integrated: tuple[int, ...]
@@ -117,6 +129,7 @@ class MarginalRows:
     y_shift: float
     scale: NDArray[np.intp]
     zeros: Array
+    unrotated: Array | None = None
 
     @property
     def second(self) -> slice:
@@ -150,11 +163,17 @@ def why_not_marginal(spec: ModelSpec, design: Design) -> str:
     against = why_not_sums(spec)
     if against:
         return against
+    if _is_rotated(design):
+        return ""
     if not any(each.is_integrable for each in design.factors):
         if not all(each.is_normal for each in design.factors):
             return "coefficients of groups that are not normal have no closed form"
         if any(each.root is not None for each in design.factors):
-            return "groups with a known covariance are not independent"
+            return (
+                "groups with a known covariance are not independent; they are "
+                "integrated out where they are the only factor, have one coefficient, "
+                f"and are at most {_MOST_ROTATED:,}"
+            )
         return "rows are members of several groups"
     if not _able(design):
         return (
@@ -211,6 +230,8 @@ def marginal_rows(design: Design, integrated: tuple[int, ...]) -> MarginalRows:
     """
     factor = design.factors[integrated[0]]
     population, y_shift = population_columns(design)
+    if factor.root is not None:
+        return _rotated_rows(design, population, y_shift)
     parts, columns = [population[:, :-1]], list[slice]()
     for number, other in enumerate(design.factors):
         start = sum(part.shape[1] for part in parts)
@@ -245,6 +266,43 @@ def marginal_rows(design: Design, integrated: tuple[int, ...]) -> MarginalRows:
         y_shift=y_shift,
         scale=scale,
         zeros=weight - kept,
+    )
+
+
+def _is_rotated(design: Design) -> bool:
+    """Whether there is one factor, with a known covariance, whose rows are rotated."""
+    if len(design.factors) != 1 or design.residual is not None:
+        return False
+    (factor,) = design.factors
+    if not isinstance(factor.root, MatrixRoot) or len(factor.varying) != 1:
+        return False
+    is_plain = factor.is_normal and factor.U is None and factor.uncenter is None
+    return is_plain and factor.weights is None and factor.root.columns <= _MOST_ROTATED
+
+
+def _rotated_rows(design: Design, population: Array, y_shift: float) -> MarginalRows:
+    """Return the same of a known covariance, whose rows are rotated."""
+    (factor,) = design.factors
+    assert isinstance(factor.root, MatrixRoot)
+    B = factor.root.matrix  # (J, R)
+    outer, inner = np.linalg.qr(weighted(design, factor.Z) * B[factor.index])
+    U, D, V = np.linalg.svd(inner)  # V is (R, R), and D has min(N, R) numbers
+    U, size = outer @ U[:, : len(D)], B.shape[1]
+    Z, X = np.zeros((size, 1, 1)), np.zeros((size, 1, population.shape[1]))
+    Z[: len(D), 0, 0] = D
+    X[: len(D), 0] = U.T @ population
+    rest = np.asarray(np.linalg.qr(population - U @ X[: len(D), 0], mode="r"))
+    alone = np.zeros(size, dtype=np.intp)
+    rows = ReducedRows(Z, X, rest, np.zeros(len(rest), dtype=np.intp))
+    return MarginalRows(
+        integrated=(0,),
+        columns=(slice(population.shape[1] - 1, population.shape[1] - 1),),
+        rows=rows,
+        groups=reduce_groups(rows, alone),
+        y_shift=y_shift,
+        scale=alone,
+        zeros=scale_weights(design) - size - len(rest),
+        unrotated=B @ V.T,
     )
 
 
@@ -347,6 +405,8 @@ def integrated_factors(design: Design) -> tuple[int, ...]:
     design
         One for which ``why_not_marginal`` returns nothing.
     """
+    if _is_rotated(design):
+        return (0,)
     first = _largest(design)
     if design.residual is not None:
         return (first,)

@@ -98,6 +98,11 @@ class FactorDesign:
         return self.root is not None and self.root.has_rho
 
     @property
+    def independent(self) -> int:
+        """The number of groups, or of the independent ones that they are made of."""
+        return len(self.labels) if self.root is None else self.root.columns
+
+    @property
     def is_integrable(self) -> bool:
         """Whether coefficients can be integrated out, one group after the other."""
         return self.is_independent and self.is_normal

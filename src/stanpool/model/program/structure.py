@@ -425,7 +425,9 @@ def structure_of(
                 and factor.has_forms
                 and uncentering_matrix(factor, dict(design.centers)) is not None,
                 within=within[number],
-                known_covariance="" if factor.root is None else factor.root.kind,
+                known_covariance=""
+                if factor.root is None or number in order
+                else factor.root.kind,
                 population=factor.population,
             )
             for number, (factor, correlated) in enumerate(

@@ -199,7 +199,7 @@ class GroupTerm:
         """Return predictors of the coefficients, and what they vary around."""
         own, form, rows = self.factor, self.form, program.rows
         data: dict[str, Any] = {"Q": len(own.varying)}
-        if own.root is not None:
+        if own.root is not None and not form.integrated:
             data |= own.root.stan_data()
         if self._is_of_mean and self.number in program.scale_units:
             data["tau_unit"] = program.scale_units[self.number]
