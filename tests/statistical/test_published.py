@@ -429,3 +429,48 @@ def test_the_advice_for_grouseticks_leads_to_a_fit_that_is_ok() -> None:
     ):
         draws = found.posterior[name].to_numpy().reshape(8000, -1)[:, -1]
         assert abs(draws.mean() - estimate) < 0.8 * draws.std()
+
+
+def test_a_missed_visit_is_predicted_by_the_normal_distribution_given_the_others() -> (
+    None
+):
+    """The mixed model for repeated measures, with any covariance between the visits.
+
+    ``nlme::gls`` 3.1-162 with ``corSymm(form = ~v | rat)`` and ``varIdent(form = ~1 |
+    v)``, and ``glmmTMB`` 1.1.5 with ``us(0 + visit | rat)`` and ``dispformula = ~0``,
+    have the slope 6.311 with the standard error 0.097 by restricted maximum likelihood.
+    """
+    rats = sp.load_dataset("rats")
+    rats["visit"] = rats["day"].map("day {:02d}".format)
+    is_missed = rats.index % 11 == 0
+    rest, missed = rats[~is_missed], rats[is_missed]
+    model = sp.Model(
+        "weight ~ day + (0 + visit | rat)",
+        rest.sample(frac=1.0, random_state=1),
+        priors={"sigma": "constant(0.5)"},
+    )
+    assert model.parameterization == "marginal"
+    fit = model.fit(**FITTING | {"draws": 400})
+    slope = fit.posterior["beta"].to_numpy().ravel()
+    assert abs(slope.mean() - 6.311) < 2 * slope.std() / 3
+    found = fit.epred(missed).to_numpy().reshape(-1, len(missed))
+    draws = fit.posterior.stack(draw_=("chain", "draw"))
+    intercept = draws["Intercept"].to_numpy()
+    tau = draws["tau_rat"].transpose("draw_", ...).to_numpy()
+    omega = draws["Omega_rat"].transpose("draw_", ...).to_numpy()
+    covariance = tau[:, :, None] * omega * tau[:, None, :]
+    days = np.array([8, 15, 22, 29, 36])
+    for place, (_, row) in enumerate(missed.iterrows()):
+        own = rest[rest["rat"] == row["rat"]]
+        seen = np.searchsorted(days, own["day"])
+        at = int(np.searchsorted(days, row["day"]))
+        among = covariance[:, seen][:, :, seen] + 0.25 * np.eye(len(seen))
+        cross = covariance[:, seen, at]
+        mean = intercept[:, None] + slope[:, None] * days
+        left = own["weight"].to_numpy() - mean[:, seen]
+        weights = np.linalg.solve(among, cross[:, :, None])[:, :, 0]
+        expected = mean[:, at] + (weights * left).sum(axis=1)
+        gap = found[:, place] - expected  # its mean is 0: groups are drawn given these
+        assert abs(gap.mean()) < 4 * gap.std() / np.sqrt(len(gap))
+        variance = covariance[:, at, at] - (weights * cross).sum(axis=1)
+        assert gap.var() == pytest.approx(variance.mean(), rel=0.15)
