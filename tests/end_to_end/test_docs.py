@@ -1,7 +1,7 @@
 """The code of the documentation runs, and prints what the pages say.
 
 ``docs/contributing.md`` says how pages are written. The blocks of a page are run in
-their order, in one namespace and in an empty folder.
+their order, in one namespace and in a folder that is empty but for `FILES`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import contextlib
 import io
 import os
 import re
+import shutil
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ import matplotlib as mpl
 import pytest
 
 ROOT = Path(__file__).parents[2]
+FILES = ("mcycle.csv",)  # of tests/data, which readers have from R
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _NUMBER = re.compile(r"(?<![\w.])[-−]?\d[\d,]*\.\d+(?:e[-+]?\d+)?")
 UNITS = 5  # of the last digit, by which numbers of other draws may differ
@@ -126,6 +128,8 @@ def test_code_of_pages_runs_and_prints_what_they_say(
 
     monkeypatch.setitem(os.environ, "STANPOOL_ENGINE", "stanli")
     monkeypatch.chdir(tmp_path)
+    for name in FILES:
+        shutil.copy(ROOT / "tests" / "data" / name, tmp_path)
     text = path.read_text("utf-8")
     few = "<!-- few draws -->" in text and not request.config.getoption("--slow")
     if few:

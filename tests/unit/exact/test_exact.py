@@ -454,7 +454,7 @@ class TestGroups:
             ({"exposure": "ee"}, "no column 'ee'"),
             ({"exposure": "g"}, "'g' must be a column of numbers"),
             ({"exposure": "e"}, "must be positive, and in 1 row"),
-            ({"outcome": "g"}, "not numeric"),
+            ({"outcome": "g", "group": "k"}, "not numeric"),
         ],
     )
     def test_refuses_columns_that_do_not_serve(
