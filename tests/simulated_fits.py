@@ -192,6 +192,7 @@ def fit_of_points(
     if any(row.prior.is_cut or row.prior.is_constant for row in model.priors):
         data = data_of(model)
         points = [densities.within_priors(model, data, each) for each in points]
+    points = [densities.with_shares(model, each) for each in points]
 
     def stacked(values: list[Any]) -> np.ndarray:
         array = np.array(values, dtype=float)
@@ -204,6 +205,7 @@ def fit_of_points(
         "cutpoint": stacked([each.cutpoint for each in points]),
         "tau_s": stacked([each.tau_s for each in points]),
         "lengthscale": stacked([each.lengthscale for each in points]),
+        "steps": stacked([each.steps for each in points]),
     }
     scales = ("beta_local", "beta_global", "beta_slab")
     for name in ("sigma", "tau_sigma", *scales, *densities.OWN_PARAMETERS):
@@ -241,6 +243,7 @@ def _of_formula(
     own, name = point.formulas[design.parameter], design.parameter
     found = {f"beta_{name}": own.beta, f"alpha_{name}": np.array(own.intercept)}
     found |= {f"tau_s_{name}": own.tau_s, f"lengthscale_{name}": own.lengthscale}
+    found[f"steps_{name}"] = own.steps
     earlier: set[str] = set()
     for number, varying in enumerate(own.factors, 1):
         end, factor = f"_{name}_{number}" if number > 1 else f"_{name}", number - 1

@@ -465,6 +465,17 @@ PROCESSES = (
     (["y ~ x1", "sigma ~ gp(x2, k=4, c=1.5)"], {}),
 )
 
+# Monotonic effects, of the mean and of another parameter, alone and beside smooths.
+MONOTONIC = (
+    ("y ~ x1 + mo(hits)", {"compress": False}),
+    ("y ~ mo(hits) + (1 | g)", {"parameterization": "marginal"}),
+    (
+        "count ~ mo(hits) + s(x1, k=5) + mo(shots) + (1 | g)",
+        {"family": "poisson", "parameterization": "adaptive"},
+    ),
+    (["y ~ x1", "sigma ~ mo(hits)"], {}),
+)
+
 # Groups with a known covariance, some of them negative; one group has no rows.
 KNOWN_COVARIANCE = pd.DataFrame(
     [
@@ -754,7 +765,7 @@ def _with_smooths() -> dict[str, sp.Model]:
     data = small_data()
     found = [
         sp.Model(formula, data, **options)
-        for formula, options in (*SMOOTHS, *PROCESSES)
+        for formula, options in (*SMOOTHS, *PROCESSES, *MONOTONIC)
     ]
     return {model.program.name: model for model in found}
 

@@ -106,8 +106,19 @@ class Evaluator:
 
     def curve(self, name: str) -> np.ndarray:
         (own,) = (each for each in self.design.smooths if each.name == name)
+        if own.steps is not None:
+            return self.monotonic(name)
         beta = self.posterior["beta_s"].sel(smooth_coefficient=list(own.labels))
         return beta.values @ self.data[list(own.labels)].to_numpy().T
+
+    def monotonic(self, name: str) -> np.ndarray:
+        steps = self.posterior["steps"]
+        own = [str(each) for each in steps["step"].values if each.startswith(name)]
+        shares = steps.sel(step=own).transpose("draw", "step").values
+        rises = np.cumsum(shares, axis=1) / shares.sum(axis=1, keepdims=True)
+        rises = np.column_stack([np.zeros(len(rises)), rises])  # (draw, level)
+        level = self.data[name].to_numpy().astype(int)
+        return len(own) * self.population(name)[:, None] * rises[:, level]
 
     def weights(self) -> np.ndarray:
         (weights,) = (x.weights for x in self.design.factors if x.weights is not None)

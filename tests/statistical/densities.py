@@ -87,6 +87,7 @@ class Formula:
     factors: tuple[Varying, ...]
     tau_s: np.ndarray = field(default_factory=lambda: np.zeros(0))
     lengthscale: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    steps: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,7 @@ class Point:
     latent: Latent | None = None
     tau_s: np.ndarray = field(default_factory=lambda: np.zeros(0))
     lengthscale: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    steps: np.ndarray = field(default_factory=lambda: np.zeros(0))
     formulas: dict[str, Formula] = field(default_factory=dict)
     beta_local: np.ndarray = field(default_factory=lambda: np.ones(1))
     beta_global: float = 1.0
@@ -157,11 +159,12 @@ def random_point(model: sp.Model, rng: np.random.Generator) -> Point:
         kappa=phi,
         cutpoint=cutpoint if is_in_order else cutpoint[::-1],
         latent=_random_latent(model, rng),
-        tau_s=rng.lognormal(size=len(design.smooths)),
+        tau_s=rng.lognormal(size=len(design.mean.scaled)),
         beta_local=rng.lognormal(size=len(design.coefficients)),
         beta_global=rng.lognormal(),
         beta_slab=rng.lognormal(),
         lengthscale=rng.lognormal(size=len(design.mean.lengthscales)),
+        steps=rng.lognormal(size=len(design.mean.steps)),
         formulas={
             own.parameter: Formula(
                 0.3 * rng.normal(),
@@ -175,13 +178,57 @@ def random_point(model: sp.Model, rng: np.random.Generator) -> Point:
                     )
                     for factor in own.factors
                 ),
-                rng.lognormal(size=len(own.smooths)),
+                rng.lognormal(size=len(own.scaled)),
                 rng.lognormal(size=len(own.lengthscales)),
+                rng.lognormal(size=len(own.steps)),
             )
             for own in model.design.formulas
         },
     )
+    for own in design.predictors:
+        if own.monotonic:
+            _make_monotonic(own, _of_predictor(point, own))
     return replace(point, factors=tuple(_in_spans(model, point)))
+
+
+def with_shares(model: sp.Model, at: Point) -> Point:
+    """Return a point whose steps of monotonic effects are shares, as draws have."""
+    formulas = {
+        own.parameter: replace(
+            at.formulas[own.parameter],
+            steps=_shares(own, at.formulas[own.parameter].steps),
+        )
+        for own in model.design.formulas
+    }
+    steps = _shares(model.design.mean, at.steps)
+    return replace(at, steps=steps, formulas=formulas)
+
+
+def _shares(own: ParameterDesign, steps: np.ndarray) -> np.ndarray:
+    """Return the share of each step in all steps of its effect."""
+    shares, first = steps.copy(), 0
+    for each in own.monotonic:
+        last = first + each.count + 1
+        shares[first:last] /= shares[first:last].sum()
+        first = last
+    return shares
+
+
+def _make_monotonic(own: ParameterDesign, at: Point | Formula) -> None:
+    """Put coefficients of monotonic effects in the place of those that were drawn.
+
+    The effect of level j of D is ``b D (zeta_1 + ... + zeta_j)`` (Bürkner and
+    Charpentier 2020), of which ``b j`` is the straight line's.
+    """
+    steps, place = iter(at.steps), len(own.coefficients)
+    place -= sum(each.count for each in own.monotonic)
+    for number, each in enumerate(own.monotonic):
+        b = at.beta[len(own.free) - len(own.monotonic) + number]
+        sizes = np.array([next(steps) for _ in range(each.count + 1)])
+        effect = b * len(sizes) * np.cumsum(sizes / sizes.sum())
+        for j in range(1, len(sizes)):
+            at.beta[place] = effect[j - 1] - b * j
+            place += 1
 
 
 def _in_spans(model: sp.Model, at: Point) -> Iterator[Varying]:
@@ -1129,12 +1176,14 @@ def _log_prior(model: sp.Model, data: pd.DataFrame, at: Point) -> float:
     total = _log_prior_of_formulas(model, data, at)
     for label, coefficient in _free(model.design.mean, at.beta):
         total += log[f"beta[{label}]"](coefficient)
-    for smooth, tau in zip(model.design.smooths, at.tau_s, strict=True):
+    for smooth, tau in zip(model.design.mean.scaled, at.tau_s, strict=True):
         total += log[f"tau_s[{smooth.name}]"](tau)
     for label, length in zip(
         model.design.mean.lengthscales, at.lengthscale, strict=True
     ):
         total += log[f"lengthscale[{label}]"](length)
+    for label, step in zip(model.design.mean.steps, at.steps, strict=True):
+        total += log[f"steps[{label}]"](step)
     if "Intercept" in log:
         total += log["Intercept"](at.intercept + means @ at.beta)
     if "sigma" in log:
@@ -1196,10 +1245,11 @@ def _smooth_parts(
             if x.spectrum is None
             else t
             * _sds_of_process(x.spectrum, [next(lengths) for _ in x.spectrum.axes])
-            for x, t in zip(own.smooths, at.tau_s, strict=True)
+            for x, t in zip(own.scaled, at.tau_s, strict=True)
         ]
+        or [np.empty(0)]
     )
-    return at.beta[len(at.beta) - len(tau) :], tau, told
+    return at.beta[len(own.free) :][: len(tau)], tau, told
 
 
 def _sds_of_process(spectrum: Spectrum, lengthscales: list[float]) -> np.ndarray:
@@ -1236,9 +1286,10 @@ def _stan_parameters_of_smooths(
     end = "" if own.parameter == "mean" else f"_{own.parameter}"
     beta, tau, w = _smooth_parts(model, own, at)
     return {
-        f"beta_free{end}": at.beta[: len(at.beta) - len(beta)],
+        f"beta_free{end}": at.beta[: len(own.free)],
         f"tau_s{end}": at.tau_s,
         f"lengthscale{end}": at.lengthscale,
+        f"steps{end}": at.steps,
         f"z_s{end}": beta / tau ** (1 - w),
     }
 
@@ -1370,10 +1421,12 @@ def _log_prior_of_formulas(model: sp.Model, data: pd.DataFrame, at: Point) -> fl
             total += log[f"Intercept_{name}"](at_means)
         for label, coefficient in _free(design, own.beta):
             total += log[f"beta_{name}[{label}]"](coefficient)
-        for smooth, tau in zip(design.smooths, own.tau_s, strict=True):
+        for smooth, tau in zip(design.scaled, own.tau_s, strict=True):
             total += log[f"tau_s_{name}[{smooth.name}]"](tau)
         for label, length in zip(design.lengthscales, own.lengthscale, strict=True):
             total += log[f"lengthscale_{name}[{label}]"](length)
+        for label, step in zip(design.steps, own.steps, strict=True):
+            total += log[f"steps_{name}[{label}]"](step)
         for factor, varying in zip(design.factors, own.factors, strict=True):
             stem = f"{name}_{factor.factor}"
             for q, label in enumerate(factor.varying):

@@ -138,21 +138,42 @@ def with_smooths(
     if not own.smooths:
         return {}
     end = _ending(own)
-    z, tau = values[f"z_s{end}"], _sds_of_smooths(own, values)
-    power = 1.0 - data.get(f"centeredness_s{end}", np.zeros(1))
-    penalised = z * unit * (tau / unit) ** power
-    return {f"beta{end}": np.concatenate([values[f"beta_free{end}"], penalised])}
+    free = values[f"beta_free{end}"]
+    parts = [free]
+    if own.scaled:
+        z, tau = values[f"z_s{end}"], _sds_of_smooths(own, values)
+        power = 1.0 - data.get(f"centeredness_s{end}", np.zeros(1))
+        parts.append(z * unit * (tau / unit) ** power)
+    if own.monotonic:
+        parts.append(_of_monotonic_effects(own, free, values[f"steps{end}"]))
+    return {f"beta{end}": np.concatenate(parts)}
+
+
+def _of_monotonic_effects(own: ParameterDesign, free: Array, steps: Array) -> Array:
+    """Return the coefficients of the levels of monotonic effects, but the ends.
+
+    At level j of D the effect is b D times the share of the first j steps, of which b j
+    is that of the straight line.
+    """
+    found, first = [], 0
+    means = free[len(free) - len(own.monotonic) :]
+    for b, each in zip(means, own.monotonic, strict=True):
+        D = each.count + 1
+        zeta = steps[first : first + D] / np.sum(steps[first : first + D])
+        found += [b * D * np.sum(zeta[:j]) - b * j for j in range(1, D)]
+        first += D
+    return np.array(found)
 
 
 def log_density_of_smooths(
     own: ParameterDesign, values: Mapping[str, Array], data: Mapping[str, Any]
 ) -> float:
     """Return the log density of what is sampled of the coefficients of smooths."""
-    if not own.smooths:
+    if not own.scaled:
         return 0.0
     end = _ending(own)
     tau = _sds_of_smooths(own, values)
-    penalised = values[f"beta{end}"][len(own.free) :]
+    penalised = values[f"beta{end}"][len(own.free) :][: len(tau)]
     power = np.broadcast_to(data.get(f"centeredness_s{end}", 0.0), tau.shape)
     volume = np.sum(np.log(tau[power > 0]) * power[power > 0])
     # Those of processes may round to 0; what is sampled of their coefficients is
@@ -165,7 +186,7 @@ def log_density_of_smooths(
 def _sds_of_smooths(own: ParameterDesign, values: Mapping[str, Array]) -> Array:
     """Return the standard deviations of the coefficients of smooths."""
     end, found, first = _ending(own), [], 0
-    for tau, each in zip(values[f"tau_s{end}"], own.smooths, strict=True):
+    for tau, each in zip(values[f"tau_s{end}"], own.scaled, strict=True):
         if each.spectrum is None:
             found.append(np.full(each.count, tau))
             continue

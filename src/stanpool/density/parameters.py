@@ -248,8 +248,9 @@ def _shape_of_smooths(own: ParameterDesign, base: str) -> tuple[int, ...]:
         return ()
     shapes = {
         "beta_free": len(own.free),
-        "tau_s": len(own.smooths),
+        "tau_s": len(own.scaled),
         "lengthscale": len(own.lengthscales),
+        "steps": len(own.steps),
         "z_s": len(own.scale_of),
     }
     return (shapes[base],) if base in shapes else ()

@@ -102,11 +102,12 @@ FUNCTIONS: Mapping[str, Function] = {
     "s": Function("smooth", 1, ("k", "bs", "by")),
     "t2": Function("smooth", 2, ("k", "bs", "by")),
     "gp": Function("smooth", 1, ("k", "c", "cov", "by")),
+    "mo": Function("smooth", 1),
 }
 SMOOTH_BASES = ("tp", "cr", "cc", "ps")
 COVARIANCES = ("exp_quad", "matern32", "matern52")  # of Gaussian processes
 _NOT_OF_NUMPY = {"I", "center", "scale", "standardize", "poly", "bs", "cr", "cs", "cc"}
-_NOT_OF_NUMPY |= {"C", "exp10", "s", "t2", "gp"}
+_NOT_OF_NUMPY |= {"C", "exp10", "s", "t2", "gp", "mo"}
 _OTHER_BASES = {
     "re": "a random effect is a group term, (1 | g)",
     "fs": "a curve for each group is s(x, by=g), beside (1 | g)",
@@ -116,10 +117,6 @@ _OTHER_BASES = {
 _MOST_OF_SMOOTH = 1000  # dimensions of a space of curves
 _MOST_C = 100
 _SHIFTED = "formulas compute each row by itself; add the column to the data"
-_ORDER = (
-    "monotonic effects are not available; write C(x) for a coefficient per level, "
-    "C(x, Diff) for the steps between levels, or x for a straight line"
-)
 _IN_THE_DATA = "do so in the data, before the model sees them"
 _INSTEAD = {
     **dict.fromkeys(("te", "ti"), "a smooth surface is t2(x, z)"),
@@ -132,7 +129,7 @@ _INSTEAD = {
         ("factor", "as.factor", "ordered", "Categorical", "pd.Categorical", "category"),
         "write C(x) for a coefficient per level",
     ),
-    **dict.fromkeys(("mo", "monotonic", "monotone"), _ORDER),
+    **dict.fromkeys(("monotonic", "monotone"), "a monotonic effect is mo(x)"),
     **dict.fromkeys(
         ("lag", "lead", "shift", "diff", "cumsum", "ma", "arma"),
         _SHIFTED,
@@ -291,6 +288,11 @@ def is_smooth(node: Node) -> bool:
     """Whether an expression is a smooth."""
     known = FUNCTIONS.get(node.function) if isinstance(node, Call) else None
     return known is not None and known.kind == "smooth"
+
+
+def is_monotonic(node: Node) -> bool:
+    """Whether an expression is a monotonic effect."""
+    return is_smooth(node) and isinstance(node, Call) and node.function == "mo"
 
 
 def depends_on_rows(node: Node) -> bool:

@@ -342,7 +342,7 @@ marginal, 100 rows, 85 groups)
     @cached_property
     def smooths(self) -> SmoothEstimate | None:
         """A rough estimate of the smooths, in the units of the program, if any."""
-        if not self.design.smooths:
+        if not self.design.mean.scaled:
             return None
         design = self.scaling.design(self.design)
         return estimate_smooths(design, *on_predictor_scale(self.spec, design))

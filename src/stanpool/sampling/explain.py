@@ -19,6 +19,7 @@ from stanpool.data.design.centers import uncentering_matrix
 from stanpool.data.design.covariance.neighbours import Neighbours
 from stanpool.data.design.design import FactorDesign
 from stanpool.data.design.outcome import said_of_gaps, said_of_success
+from stanpool.data.matrix.smooths.monotonic import Monotonic
 from stanpool.engine.values.settings import SampleSettings
 from stanpool.language.family import FAMILIES
 from stanpool.language.formulas.formula import unquote_name
@@ -86,6 +87,7 @@ variances set their first mass matrix
     lines += [
         *_terms(model),
         *_processes(model),
+        *_monotonic_effects(model),
         *_rows(model),
         _priors(model),
         *_restrictions(model),
@@ -367,6 +369,17 @@ def _processes(model: PreparedModel) -> Iterator[str]:
                 "are sampled noncentered, divided by standard deviations that depend "
                 "on the length scale"
             )
+
+
+def _monotonic_effects(model: PreparedModel) -> Iterator[str]:
+    """Say what monotonic effects are made of."""
+    built = model.design.built_smooths.values()
+    for each in (x for x in built if isinstance(x, Monotonic)):
+        yield (
+            f"monotonic effect: {each.name}, from {' < '.join(map(str, each.levels))}; "
+            f"beta[{each.name}] is the mean of the {len(each.levels) - 1} steps, and "
+            "steps are their shares"
+        )
 
 
 def _priors(model: PreparedModel) -> str:

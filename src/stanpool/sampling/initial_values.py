@@ -234,7 +234,7 @@ def pilot_metric(model: PreparedModel) -> Array | None:
     known |= _variances_off_ridges(model, program, known)
     if model.structure.standardized:
         data = model.stan_data()
-        name = "beta_free" if model.structure.smooths else "beta"
+        name = "beta_free" if model.structure.has_free() else "beta"
         if "beta_multiplier" in data:
             known[name] = known[name] / np.square(data["beta_multiplier"])
         known["log_sigma"] = known["sigma"] / np.square(data["log_sigma_multiplier"])

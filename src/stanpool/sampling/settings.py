@@ -268,7 +268,7 @@ def default_adapt_delta(model: PreparedModel) -> tuple[float, str]:
         return _ADAPT_DELTA_OF_HORSESHOE, "coefficients have a horseshoe prior"
     if any(own.processes for own in model.design.predictors):
         return _ADAPT_DELTA_OF_PROCESSES, "there are Gaussian processes"
-    if any(own.smooths for own in model.design.predictors):
+    if any(own.scaled for own in model.design.predictors):
         return _ADAPT_DELTA_OF_SMOOTHS, "there are smooths"
     if model.parameterization != "marginal":
         return ADAPT_DELTA, ""

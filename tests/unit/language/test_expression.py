@@ -353,7 +353,7 @@ class TestRefusals:
             ("ns(x, 3)", "cr(x, df=3, constraints='center')"),
             ("factor(k)", "write C(k)"),
             ("as.factor(k)", "write C(k)"),
-            ("mo(k)", "monotonic effects are not available; write C(k)"),
+            ("monotonic(k)", "a monotonic effect is mo(k)"),
             ("lag(x)", "each row by itself"),
             ("ifelse(x > 5, 1, 0)", "np.where(x > 5 > 0, a, b)"),
             ("np.where(x > 5, c(1, 2), 0)", "[1, 2]"),

@@ -17,6 +17,7 @@ from stanpool.base.errors import DataError, quote, quote_list
 from stanpool.data.design.covariance.roots import Root
 from stanpool.data.design.rank import about_means, column_means
 from stanpool.data.matrix.model_matrix import Column
+from stanpool.data.matrix.smooths.monotonic import Steps
 from stanpool.data.matrix.term_matrix import SmoothScale, TermMatrix
 from stanpool.language.model_spec import NORMAL
 
@@ -262,9 +263,19 @@ class ParameterDesign:
         return self.coefficients[: len(self.coefficients) - penalised]
 
     @property
+    def scaled(self) -> tuple[SmoothScale, ...]:
+        """The smooths whose coefficients have a scale; they are the first."""
+        return tuple(each for each in self.smooths if each.steps is None)
+
+    @property
+    def monotonic(self) -> tuple[SmoothScale, ...]:
+        """The monotonic effects; they are the last of the smooths, M of them."""
+        return tuple(each for each in self.smooths if each.steps is not None)
+
+    @property
     def scale_of(self) -> np.ndarray:
-        """Which scale each of the other coefficients has, counted from 0."""
-        counts = [each.count for each in self.smooths]
+        """Which scale the coefficients have that have one, counted from 0."""
+        counts = [each.count for each in self.scaled]
         return np.repeat(np.arange(len(counts)), counts)
 
     @property
@@ -301,8 +312,8 @@ class ParameterDesign:
         numpy.ndarray
             Shape ``(..., coefficients)``.
         """
-        found, first = [], 0
-        for place, each in enumerate(self.smooths):
+        found, first = [np.empty((*tau.shape[:-1], 0))], 0
+        for place, each in enumerate(self.scaled):
             sds = np.broadcast_to(1.0, (*tau.shape[:-1], each.count))
             if each.spectrum is not None:
                 last = first + len(each.spectrum.axes)
@@ -310,6 +321,62 @@ class ParameterDesign:
                 first = last
             found.append(tau[..., place, None] * sds)
         return np.concatenate(found, axis=-1)
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """The labels of the steps of monotonic effects."""
+        return tuple(label for steps in self._steps for label in steps.labels)
+
+    @property
+    def _steps(self) -> list[Steps]:
+        return [each.steps for each in self.smooths if each.steps is not None]
+
+    def _by_effect(self, steps: np.ndarray) -> list[np.ndarray]:
+        """Split the steps of all monotonic effects, ``(..., steps)``, into theirs."""
+        ends = np.cumsum([len(each.labels) for each in self._steps])[:-1]
+        return np.split(steps, ends, axis=-1)
+
+    def shares_of_steps(self, steps: np.ndarray) -> np.ndarray:
+        """Return the share of each step in the whole of its effect."""
+        parts = [x / x.sum(axis=-1, keepdims=True) for x in self._by_effect(steps)]
+        return np.concatenate(parts, axis=-1)
+
+    def departures(self, free: np.ndarray, steps: np.ndarray) -> np.ndarray:
+        """Return the coefficients of the levels of monotonic effects, but the ends.
+
+        Parameters
+        ----------
+        free, steps
+            The coefficients that have priors of their own, ``(..., K_free)``, of which
+            the last are the mean steps, and the steps, ``(..., steps)``.
+        """
+        if not self.monotonic:
+            return np.empty((*free.shape[:-1], 0))
+        means = np.moveaxis(free[..., -len(self.monotonic) :], -1, 0)
+        parts = [
+            own.departures(mean, each)
+            for own, mean, each in zip(
+                self._steps, means, self._by_effect(steps), strict=True
+            )
+        ]
+        return np.concatenate(parts, axis=-1)
+
+    def steps_near(self, coefficients: np.ndarray) -> np.ndarray:
+        """Return steps of monotonic effects that agree with all coefficients, about.
+
+        Parameters
+        ----------
+        coefficients
+            Shape ``(K,)``.
+        """
+        found, place = [np.empty(0)], len(coefficients)
+        mean = len(self.free)
+        for own in reversed(self._steps):
+            first = place - len(own.labels) + 1
+            mean -= 1
+            found.append(own.near(coefficients[mean], coefficients[first:place])[::-1])
+            place = first
+        return np.concatenate(found)[::-1]
 
     def take(self, rows: np.ndarray | slice) -> ParameterDesign:
         """Return the predictor of some rows, with all groups."""

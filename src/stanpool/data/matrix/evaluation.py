@@ -17,6 +17,7 @@ import pandas as pd
 
 from stanpool.base.errors import DataError, SpecError, quote, quote_list
 from stanpool.data.entries import all_whole, refuse_rows
+from stanpool.data.matrix.smooths.monotonic import build_monotonic
 from stanpool.data.matrix.smooths.process import build_process
 from stanpool.data.matrix.smooths.smooth import build_smooth
 from stanpool.language.expression import (
@@ -293,6 +294,8 @@ class _Walk:
 
     def smooth(self, call: Call) -> tuple[Any, Any]:
         """Return the free and the penalised columns of a smooth."""
+        if call.function == "mo":
+            return self._monotonic(call)
         key, depends_on, rows = written(call), by_of(call), len(self.frame)
         own = call.arguments
         x = [np.broadcast_to(self._numbers(each), rows) for each in own]
@@ -330,6 +333,20 @@ class _Walk:
                     name, names, x, kind=kind, size=size, by=by
                 )
         found: tuple[Any, Any] = self.taken[key].columns(x, by)
+        return found
+
+    def _monotonic(self, call: Call) -> tuple[Any, Any]:
+        """Return the free column of a monotonic effect, and those of inner levels."""
+        key, (node,) = written(call), call.arguments
+        x = self.value(node)
+        if not is_category(x):
+            x = np.broadcast_to(x, len(self.frame)).astype(float)
+            said = f"{quote(written(node, bare=True))} in {quote(key)} must be finite"
+            refuse_rows(x, ~np.isfinite(x), said)
+        if key not in self.taken:
+            name = written(node, bare=True)
+            self.taken[key] = build_monotonic(f"mo({name})", name, x)
+        found: tuple[Any, Any] = self.taken[key].columns([x])
         return found
 
     def _isin(self, call: Call, settings: Mapping[str, Any]) -> Any:

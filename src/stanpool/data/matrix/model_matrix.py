@@ -25,13 +25,19 @@ from stanpool.data.matrix.evaluation import (
     is_category,
     smooth_again,
 )
+from stanpool.data.matrix.smooths.monotonic import Monotonic
 from stanpool.data.matrix.smooths.process import Process
 from stanpool.data.matrix.smooths.smooth import Smooth
 from stanpool.data.matrix.term_matrix import SmoothScale, TermMatrix
 from stanpool.language.expression import Call, Chain, Name, Node, Number, parse, written
 from stanpool.language.model_spec import LARGEST_NUMBER
 from stanpool.language.terms import factors, read_arithmetic, read_term, with_aliases
-from stanpool.language.vocabulary import calls, depends_on_rows, is_smooth
+from stanpool.language.vocabulary import (
+    calls,
+    depends_on_rows,
+    is_monotonic,
+    is_smooth,
+)
 
 _REPEATS = 8  # rows for each combination of levels
 _TRIED_ROWS = 1000
@@ -150,14 +156,14 @@ def term_matrix(
     plain = [text for text, node in read if not is_smooth(node)]
     matrix = _plain_matrix(intercept, plain, frame, functions, full_rank=full_rank)
     smooths = {written(node): node for _, node in read if is_smooth(node)}
-    for node in smooths.values():
+    for node in sorted(smooths.values(), key=is_monotonic):
         matrix = _with_smooth(matrix, *evaluated(node, frame, functions, known))
     return matrix
 
 
 def _with_smooth(matrix: TermMatrix, columns: Any, recipe: Recipe) -> TermMatrix:
     """Add a smooth to a matrix: its penalised columns come last."""
-    smooth: Smooth | Process = recipe.taken[written(recipe.node)]
+    smooth: Smooth | Process | Monotonic = recipe.taken[written(recipe.node)]
     first, last = np.split(
         matrix.values, [matrix.values.shape[1] - matrix.penalised], 1
     )
@@ -165,7 +171,7 @@ def _with_smooth(matrix: TermMatrix, columns: Any, recipe: Recipe) -> TermMatrix
     free, penalised = np.split(columns, [len(smooth.free)], axis=1)
     own = [
         label
-        for name, count, _ in smooth.scales
+        for name, count, *_ in smooth.scales
         for label in SmoothScale(name, count).labels
     ]
     return replace(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stanpool.data.matrix.evaluation import Recipe
+from stanpool.data.matrix.smooths.monotonic import Monotonic, Steps
 from stanpool.data.matrix.smooths.process import Process, Spectrum
 from stanpool.data.matrix.smooths.smooth import Smooth
 from stanpool.language.expression import written
@@ -51,11 +52,15 @@ class SmoothScale:
     spectrum
         Of a Gaussian process, whose amplitude the scale is: what the standard
         deviations of these coefficients follow from.
+    steps
+        Of a monotonic effect, whose coefficients follow from its mean step, and have no
+        scale: the steps.
     """
 
     name: str
     count: int
     spectrum: Spectrum | None = None
+    steps: Steps | None = None
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -81,7 +86,8 @@ class TermMatrix:
         The columns that the data cannot tell from others; they are not in the matrix.
     smooths
         The smooths. Their free columns come after all others, and their penalised
-        columns, which are those that have a scale to estimate, after these.
+        columns, which are those that have a scale to estimate, after these. Monotonic
+        effects are the last smooths.
     """
 
     values: np.ndarray
@@ -102,6 +108,11 @@ class TermMatrix:
         return sum(each.count for each in self.scales)
 
     @property
+    def monotonic(self) -> int:
+        """The number of monotonic effects: their free columns are the last of these."""
+        return sum(each.steps is not None for each in self.scales)
+
+    @property
     def plain(self) -> int:
         """The number of columns that are not of smooths: they are the first."""
         free = {label for own in self._smooths for label in own.free}
@@ -113,7 +124,7 @@ class TermMatrix:
         return self.penalised + sum(len(own.free) for own in self._smooths)
 
     @property
-    def built_smooths(self) -> dict[str, Smooth | Process]:
+    def built_smooths(self) -> dict[str, Smooth | Process | Monotonic]:
         """The smooths as they were built, by their texts."""
         texts = [written(own.node) for own in self.smooths]
         return {
@@ -121,7 +132,7 @@ class TermMatrix:
         }
 
     @property
-    def _smooths(self) -> list[Smooth | Process]:
+    def _smooths(self) -> list[Smooth | Process | Monotonic]:
         return [*self.built_smooths.values()]
 
     @property

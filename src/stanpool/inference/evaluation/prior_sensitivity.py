@@ -145,7 +145,7 @@ def _values(fit: FitResult, found: Coefficients, block: str) -> Array:
     posterior, design = fit.posterior, fit.model.design
     draws = len(found.alpha)
     shift = found.beta @ design.x_bar
-    if re.match(r"(tau_s|lengthscale)(_|$)", block):
+    if re.match(r"(tau_s|lengthscale|steps)(_|$)", block):
         return flat(posterior[block])[..., None]
     of_formula = _of_formula(fit, block)
     if of_formula is not None:

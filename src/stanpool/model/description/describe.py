@@ -19,6 +19,7 @@ import pandas as pd
 
 from stanpool.data.design.centers import labels_of_group_predictors
 from stanpool.data.design.design import FactorDesign, ParameterDesign
+from stanpool.data.matrix.term_matrix import SmoothScale
 from stanpool.language.expression import Call as CallNode
 from stanpool.language.expression import Chain, Name, Node, parse, precedence
 from stanpool.language.family import FAMILIES
@@ -224,7 +225,7 @@ def _terms(symbols: Symbols, own: ParameterDesign) -> Iterator[Math]:
     if own.intercept and "Intercept" not in elsewhere:
         yield symbols.coefficient("Intercept", parameter=name)
     yield from _group_terms(symbols, own, of_intercepts=True)
-    slopes = [each for each in own.free if each not in elsewhere]
+    slopes = [each for each in _lines(own) if each not in elsewhere]
     if len(slopes) > _MOST_PREDICTORS:
         beta, x = (
             Indexed(letter, at=(PREDICTOR, *at))
@@ -244,11 +245,16 @@ def _terms(symbols: Symbols, own: ParameterDesign) -> Iterator[Math]:
         yield _product(symbols, [side.column for side in term.sides], term.scales)
 
 
+def _lines(own: ParameterDesign) -> tuple[str, ...]:
+    """Return the predictors that are straight lines: monotonic effects are curves."""
+    return own.free[: len(own.free) - len(own.monotonic)]
+
+
 def _summed(symbols: Symbols) -> tuple[str, ...]:
     """Return the predictors that are written as a sum, as they are many."""
     mean = symbols.design.mean
     elsewhere = _in_groups(mean)
-    slopes = tuple(each for each in mean.free if each not in elsewhere)
+    slopes = tuple(each for each in _lines(mean) if each not in elsewhere)
     return slopes if len(slopes) > _MOST_PREDICTORS else ()
 
 
@@ -323,7 +329,9 @@ def _groups(symbols: Symbols) -> Iterator[Statement]:
                     both = symbols, own, factor
                     yield from _of_factor(*both, is_correlated(factor))
     for own in design.predictors:
-        for smooth in own.smooths:
+        for smooth in own.monotonic:
+            yield _of_monotonic_effect(symbols, smooth, own.parameter)
+        for smooth in own.scaled:
             curve = symbols.curve(smooth.name, parameter=own.parameter)
             tau = symbols.scale_of_smooth(smooth.name, parameter=own.parameter)
             said = f"made of {smooth.count} coefficients, each Normal(0, tau)"
@@ -343,6 +351,22 @@ def _groups(symbols: Symbols) -> Iterator[Statement]:
             right = call("Normal", number(0), scale)
             left = Indexed(letter, at=(LATENT, at))
             yield Statement("groups", left, "~", right, (LATENT.name, at.name))
+
+
+def _of_monotonic_effect(
+    symbols: Symbols, effect: SmoothScale, parameter: str
+) -> Statement:
+    """Return what a monotonic effect adds to a row."""
+    curve = symbols.curve(effect.name, parameter=parameter)
+    beta = symbols.coefficient(effect.name, parameter=parameter)
+    assert effect.steps is not None
+    steps = [symbols.steps(x, parameter=parameter) for x in effect.steps.labels]
+    said = (
+        f"the mean step times {effect.count + 1}, times the share that the steps up to "
+        "the level of row i have in all"
+    )
+    monotonic = call("Monotonic", beta, *steps)
+    return Statement("groups", curve, "=", monotonic, (ROW.name,), said)
 
 
 def _of_values(

@@ -175,6 +175,8 @@ def _parameter(symbols: Symbols, row: PriorRow) -> _Parameter:
             return _Parameter(symbols.scale_of_smooth(row.label))
         case "lengthscale" if row.label is not None:
             return _Parameter(symbols.lengthscale(row.label))
+        case "steps" if row.label is not None:
+            return _Parameter(symbols.steps(row.label))
         case "b" | "tau" if factor is not None and row.label is not None:
             category, label = _parts(symbols, row.label, factor.varying)
             name, at = factor.factor, symbols.letters[factor.factor]
@@ -208,6 +210,8 @@ def _of_formula(
         return symbols.scale_of_smooth(row.label, parameter=name)
     if kind == "lengthscale" and row.label is not None:
         return symbols.lengthscale(row.label, parameter=name)
+    if kind == "steps" and row.label is not None:
+        return symbols.steps(row.label, parameter=name)
     number_ = row.parameter_class[len(known) :].removeprefix("_")
     factor = own.factors[int(number_ or 1) - 1].factor
     if kind == "nu_u":

@@ -143,6 +143,11 @@ class Symbols:
         above = () if parameter == "mean" else (symbol_of_parameter(parameter),)
         return Indexed(Symbol("ell"), (Label(process),), (), above)
 
+    def steps(self, label: str, *, parameter: str = "mean") -> Indexed:
+        """Return the symbol of steps of a monotonic effect."""
+        above = () if parameter == "mean" else (symbol_of_parameter(parameter),)
+        return Indexed(Symbol("zeta"), (Label(label),), (), above)
+
     def matrix(self, name: str, factor: str, *, parameter: str = "mean") -> Indexed:
         """Return the symbol of a factor's covariances or correlations."""
         return Indexed(Symbol(name), above=self._above(factor, parameter))

@@ -248,9 +248,15 @@ def normal_priors(
     if own.processes:
         tau = [_size_of(row) for row in priors if row.parameter_class == "tau_s"]
         sds = own.sds_of_smooths(np.array(tau), own.middle_lengthscales)
-        is_of_process = np.array([x.spectrum is not None for x in own.smooths])
-        places = width - len(sds) + np.flatnonzero(is_of_process[own.scale_of])
+        is_of_process = np.array([x.spectrum is not None for x in own.scaled])
+        places = first + len(own.free) + np.flatnonzero(is_of_process[own.scale_of])
         precision[places] = sds[is_of_process[own.scale_of]] ** -2.0
+    # Of levels of monotonic effects about as wide as of all steps together.
+    last = width
+    for place, each in enumerate(reversed(own.monotonic)):
+        of_mean = precision[first + len(own.free) - 1 - place]
+        precision[last - each.count : last] = of_mean / each.count**2
+        last -= each.count
     return location, precision
 
 

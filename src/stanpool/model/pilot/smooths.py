@@ -91,14 +91,15 @@ def estimate_smooths(design: Design, y: Array, weights: Array | None) -> SmoothE
     columns = np.column_stack([ones, design.X, y]) * root[:, None]
     gram = columns.T @ columns  # (1 + K + 1, 1 + K + 1)
     own, told, squares = gram[:-1, :-1], gram[:-1, -1], gram[-1, -1]
-    scale = design.mean.scale_of
+    scale, smooths = design.mean.scale_of, design.mean.scaled
     middle = design.mean.middle_lengthscales
-    square = design.mean.sds_of_smooths(np.ones(len(design.smooths)), middle) ** 2
-    penalised = slice(len(own) - len(scale), None)
+    square = design.mean.sds_of_smooths(np.ones(len(smooths)), middle) ** 2
+    first = 1 + len(design.mean.free)
+    penalised = slice(first, first + len(scale))
     rows = float(ones @ ones) if weights is None else float(np.sum(weights))
     variance = squares / rows - (told[0] / own[0, 0]) ** 2
     variance = max(variance, 1e-12)
-    tau2 = np.full(len(design.smooths), variance)
+    tau2 = np.full(len(smooths), variance)
     share = np.zeros(len(scale))
     ridge = 1e-10 * np.diag(own)
     for _ in range(_SWEEPS):
@@ -117,5 +118,5 @@ def estimate_smooths(design: Design, y: Array, weights: Array | None) -> SmoothE
         left = squares - 2 * theta @ told + theta @ own @ theta
         variance = max(left / max(rows - known.sum() - 1, 1.0), 1e-12 * squares / rows)
     # The standard deviations of a process's coefficients change with its length scale.
-    is_process = np.array([each.spectrum is not None for each in design.smooths])
+    is_process = np.array([each.spectrum is not None for each in smooths])
     return SmoothEstimate(np.where(is_process[scale], 0.0, share))

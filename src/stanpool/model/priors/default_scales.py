@@ -224,7 +224,7 @@ def _counts(spec: ModelSpec, design: Design) -> tuple[int, int]:
         # Groups have coefficients of their own, under the priors of a population's.
         slopes = [label for label in design.factors[0].varying if label != "Intercept"]
         return predictors + len(slopes), 1
-    others = len(design.smooths) + sum(term.scales for term in design.special)
+    others = len(design.mean.scaled) + sum(term.scales for term in design.special)
     return predictors, varying + others
 
 

@@ -26,6 +26,7 @@ from stanpool.model.priors.formula_defaults import (
     parameters_of_formula,
 )
 from stanpool.model.priors.lengthscales import lengthscales_with_defaults
+from stanpool.model.priors.steps import steps_with_defaults
 
 
 def _fixed_population(
@@ -130,10 +131,11 @@ def _population(
             prior = _normal(0.0, scales.predictor / scales.spread(design, column))
             yield "beta", own, names, prior, rule
     rule = f"default: {scales.rules['special']}"
-    for scale in design.smooths:
+    for scale in design.mean.scaled:
         prior = _exponential(scales.group)
         yield "tau_s", scale.name, _member("tau_s", scale.name), prior, rule
     yield from lengthscales_with_defaults(design.mean, "")
+    yield from steps_with_defaults(design.mean, "")
 
 
 def _own_coefficients(

@@ -22,6 +22,7 @@ from stanpool.data.design.design import FactorDesign, ParameterDesign
 from stanpool.language.prior import Prior
 from stanpool.model.priors.default_scales import positive_or_one
 from stanpool.model.priors.lengthscales import lengthscales_with_defaults
+from stanpool.model.priors.steps import steps_with_defaults
 
 _UNITS = {"log": 1.0, "logit": math.pi / math.sqrt(3.0)}
 # Of Student-t populations of groups.
@@ -67,14 +68,15 @@ def parameters_of_formula(own: ParameterDesign, number: Prior) -> Iterator[_Para
         if level:
             prior, rule = _normal(location * level, spread * abs(level)), level_rule
         yield f"beta_{name}", label, names, prior, rule
-    varying = len(own.smooths) + sum(len(factor.varying) for factor in own.factors)
+    varying = len(own.scaled) + sum(len(factor.varying) for factor in own.factors)
     mean = unit / (2.0 * math.sqrt(max(varying, 1)))
-    for each in own.smooths:
+    for each in own.scaled:
         names = [f"tau_s_{name}[{each.name}]", f"tau_s_{name}"]
         rule = f"default: mean {_written(mean)}, of {scale}"
         prior = Prior("exponential", (_round(1.0 / mean),))
         yield f"tau_s_{name}", each.name, names, prior, rule
     yield from lengthscales_with_defaults(own, f"_{name}")
+    yield from steps_with_defaults(own, f"_{name}")
     for number_of, factor in enumerate(own.factors, 1):
         end = f"_{number_of}" if number_of > 1 else ""
         yield from _scales(own, factor, end, mean)

@@ -113,7 +113,7 @@ def variable_of(name: str, structure: Structure) -> tuple[str, str | None]:
     if base == "tau_sigma" and structure.residual:
         return base, None
     own, _, parameter = base.partition("_")
-    if own == "beta" and structure.has_smooths(parameter or "mean"):
+    if own == "beta" and structure.has_free(parameter or "mean"):
         return free_coefficients(f"_{parameter}" if parameter else "")
     return stan_variables()[base]
 

@@ -119,11 +119,13 @@ def _program_name(template: str, structure: Structure) -> str:
         parts.append(described)
     parts.append("smooths" if structure.smooths else "")
     parts.append("processes" if structure.processes else "")
+    parts.append("monotonic" if structure.monotonic else "")
     parts += structure.special
     for own in structure.parameters:
         parts.append(f"{own.parameter}_formula")
         parts.append("smooths" if own.smooths else "")
         parts.append("processes" if own.processes else "")
+        parts.append("monotonic" if own.monotonic else "")
         parts += ["group" + "_correlated" * each.correlated for each in own.factors]
         parts += [x.population for x in own.factors if x.population != NORMAL]
         parts.append("" if own.intercept else f"no_{own.parameter}_intercept")
@@ -141,6 +143,8 @@ def _functions(structure: Structure) -> list[str]:
     needed = []
     if structure.processes or any(own.processes for own in structure.parameters):
         needed.append("log_spectral_sd")
+    if structure.monotonic or any(own.monotonic for own in structure.parameters):
+        needed.append("departures")
     correlated = [factor.correlated for factor in structure.factors]
     if structure.parameterization in ("centered", "adaptive") and any(correlated):
         needed.append("multi_normal_rows")

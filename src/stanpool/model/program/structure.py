@@ -74,8 +74,9 @@ class ParameterStructure:
         Whether there is a population intercept.
     factors
         The grouping factors over which its coefficients vary; they are noncentered.
-    smooths, processes
-        Whether it has smooths, and whether some are Gaussian processes.
+    smooths, processes, monotonic
+        Whether it has smooths, whether some are Gaussian processes, and whether there
+        are monotonic effects.
     """
 
     parameter: str
@@ -84,6 +85,12 @@ class ParameterStructure:
     factors: tuple[FactorStructure, ...] = ()
     smooths: bool = False
     processes: bool = False
+    monotonic: bool = False
+
+    @property
+    def has_free(self) -> bool:
+        """Whether only some coefficients are sampled themselves."""
+        return self.smooths or self.monotonic
 
 
 @dataclass(frozen=True)
@@ -103,8 +110,9 @@ class Structure:
         unless pooling is partial.
     factors
         The grouping factors.
-    smooths, processes
-        Whether the mean has smooths, and whether some are Gaussian processes.
+    smooths, processes, monotonic
+        Whether the mean has smooths, whether some are Gaussian processes, and whether
+        there are monotonic effects.
     special
         The kinds of other terms, as of ``SpecialTerm``.
     parameters
@@ -142,6 +150,7 @@ class Structure:
     factors: tuple[FactorStructure, ...] = ()
     smooths: bool = False
     processes: bool = False
+    monotonic: bool = False
     special: tuple[str, ...] = ()
     parameters: tuple[ParameterStructure, ...] = ()
     residual: str | None = None
@@ -200,11 +209,11 @@ class Structure:
                 return own.factors
         return (FactorStructure(),) if self.residual else ()
 
-    def has_smooths(self, parameter: str) -> bool:
-        """Whether the linear predictor of a parameter has smooths."""
+    def has_free(self, parameter: str = "mean") -> bool:
+        """Whether only some coefficients of a parameter are sampled themselves."""
         if parameter == "mean":
-            return self.smooths
-        return any(x.smooths for x in self.parameters if x.parameter == parameter)
+            return self.smooths or self.monotonic
+        return any(x.has_free for x in self.parameters if x.parameter == parameter)
 
     @property
     def by_row(self) -> frozenset[str]:
@@ -299,6 +308,7 @@ _VARIABLES: Mapping[str, tuple[str, str | None]] = {
     "beta": ("beta", "K"),
     "tau_s": ("tau_s", "S"),
     "lengthscale": ("lengthscale", "L"),
+    "steps": ("steps", "n_steps"),
     "b": ("b_c", "Q"),
     "tau": ("tau", "Q"),
     "Omega": ("L_Omega", None),
@@ -326,6 +336,7 @@ def stan_variables() -> dict[str, tuple[str, str | None]]:
             f"beta_{own}": (f"beta_{own}", f"K_{own}"),
             f"tau_s_{own}": (f"tau_s_{own}", f"S_{own}"),
             f"lengthscale_{own}": (f"lengthscale_{own}", f"L_{own}"),
+            f"steps_{own}": (f"steps_{own}", f"n_steps_{own}"),
             f"tau_{own}": (f"tau_{own}", f"Q_{own}"),
             f"Omega_{own}": (f"L_Omega_{own}", None),
             f"nu_u_{own}": (f"nu_u_{own}", None),
@@ -434,8 +445,9 @@ def structure_of(
                 zip(design.factors, correlated_factors(spec, design), strict=True)
             )
         ),
-        smooths=bool(design.smooths),
+        smooths=bool(design.mean.scaled),
         processes=bool(design.mean.processes),
+        monotonic=bool(design.mean.monotonic),
         special=tuple(term.kind for term in design.special),
         parameters=tuple(map(_structure_of_parameter, design.formulas)),
         residual=pooled if design.residual is not None else None,
@@ -474,8 +486,9 @@ def _structure_of_parameter(own: ParameterDesign) -> ParameterStructure:
             )
             for factor in own.factors
         ),
-        bool(own.smooths),
+        bool(own.scaled),
         bool(own.processes),
+        bool(own.monotonic),
     )
 
 

@@ -243,8 +243,9 @@ def scaling_of(spec: ModelSpec, design: Design, priors: Iterable[PriorRow]) -> S
     """
     design = centered_design(design)
     of_label = {"Intercept": 1.0}
-    # Columns of smooths are on a scale of their own already.
+    # Columns of smooths are on a scale of their own already, and levels are counted.
     columns = [*zip(design.mean.free, design.X.T, strict=False)]
+    columns = columns[: len(columns) - len(design.mean.monotonic)]
     for factor in design.factors:
         columns += zip(factor.varying, factor.Z.T, strict=True)
     for label, column in columns:
@@ -290,7 +291,7 @@ def _scaling_of_formula(own: ParameterDesign, may_scale: bool) -> Scaling:
         return np.array(found) if may_scale else np.ones(columns.shape[1])
 
     population = powers(own.X)
-    population[len(own.free) :] = 1.0
+    population[len(own.free) - len(own.monotonic) :] = 1.0
     return Scaling(
         population,
         tuple(powers(each.Z) for each in own.factors),

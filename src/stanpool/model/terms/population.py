@@ -53,6 +53,8 @@ class PopulationDraws:
         Scales of smooths, shape ``(S, scales)``, or None.
     lengthscale
         Length scales of Gaussian processes, shape ``(S, L)``, or None.
+    steps
+        Shares of the steps of monotonic effects, shape ``(S, steps)``, or None.
     """
 
     alpha: Array
@@ -60,6 +62,7 @@ class PopulationDraws:
     cutpoint: Array | None = None
     tau: Array | None = None
     lengthscale: Array | None = None
+    steps: Array | None = None
 
     def effect(self, rows: ParameterDesign, unseen: UnseenGroups) -> Array:
         """Return the population's linear predictors of rows, ``(S, D, rows)``."""
@@ -110,11 +113,13 @@ class PopulationTerm:
         if self.design.smooths:
             of_smooths = ("beta_s", "tau_s", "smooth", SMOOTH_COEFFICIENT)
             taken = tuple(f"{name}{self.suffix}" for name in of_smooths)
-            yield Claim("s()", taken)
+            yield Claim("s()" if self.design.scaled else "mo()", taken)
         if self.design.processes:
             of_processes = ("lengthscale", "process")
             taken = tuple(f"{name}{self.suffix}" for name in of_processes)
             yield Claim("gp()", taken)
+        if self.design.monotonic:
+            yield Claim("mo()", (f"steps{self.suffix}", f"step{self.suffix}"))
 
     def labelled(self, stan: StanVariables) -> Labelled:
         """Label draws of Stan's variables; of one number the family has the name."""
@@ -138,9 +143,10 @@ class PopulationTerm:
         if self.shrinks:
             variables["beta_local"] = (("coefficient",), stan("beta_local"))
             variables |= {name: ((), stan(name)) for name in SHARED_SCALES}
-        if self.design.smooths:
+        if self.design.scaled:
             variables[f"tau_s{end}"] = ((f"smooth{end}",), stan(f"tau_s{end}"))
-            coords[f"smooth{end}"] = labels_of([x.name for x in self.design.smooths])
+            coords[f"smooth{end}"] = labels_of([x.name for x in self.design.scaled])
+        if self.design.smooths:
             dim = f"{SMOOTH_COEFFICIENT}{end}"
             variables[f"beta_s{end}"] = ((dim,), stan(f"beta{end}")[:, :, len(free) :])
             coords[dim] = labels_of(self.design.coefficients[len(free) :])
@@ -148,6 +154,10 @@ class PopulationTerm:
             lengthscale = stan(f"lengthscale{end}")
             variables[f"lengthscale{end}"] = ((f"process{end}",), lengthscale)
             coords[f"process{end}"] = labels_of(self.design.lengthscales)
+        if self.design.monotonic:
+            shares = self.design.shares_of_steps(stan(f"steps{end}"))
+            variables[f"steps{end}"] = ((f"step{end}",), shares)
+            coords[f"step{end}"] = labels_of(self.design.steps)
         if self.cutpoints:
             variables["cutpoint"] = (("between",), stan("cutpoint"))
             coords["between"] = labels_of(self.cutpoints)
@@ -172,15 +182,16 @@ class PopulationTerm:
         shape = (count, self.predictors, -1)
         beta = np.concatenate([each.reshape(shape) for each in parts], axis=2)
         cutpoint = posterior["cutpoint"] if self.cutpoints else None
-        tau = posterior[f"tau_s{self.suffix}"] if own.smooths else None
+        tau = posterior[f"tau_s{self.suffix}"] if own.scaled else None
         lengths = posterior[f"lengthscale{self.suffix}"] if own.processes else None
-        return PopulationDraws(alpha, beta, cutpoint, tau, lengths)
+        steps = posterior[f"steps{self.suffix}"] if own.monotonic else None
+        return PopulationDraws(alpha, beta, cutpoint, tau, lengths, steps)
 
     def scale_draws(self, posterior: Variables) -> Iterator[tuple[str, str, Array]]:
         """Yield the scales of smooths: other coefficients have none to estimate."""
-        if self.design.smooths:
+        if self.design.scaled:
             draws = posterior[f"tau_s{self.suffix}"]
-            for place, each in enumerate(self.design.smooths):
+            for place, each in enumerate(self.design.scaled):
                 yield each.name, f"sd({each.name})", draws[:, place]
 
     def stan_data(self, program: ProgramData) -> dict[str, Any]:
@@ -193,7 +204,9 @@ class PopulationTerm:
             data["X"] = own.X
         if own.smooths:
             data["K_free"] = len(own.free)
-            data["S"] = len(own.smooths)
+            data |= self._data_of_monotonic_effects()
+        if own.scaled:
+            data["S"] = len(own.scaled)
             data["smooth"] = own.scale_of + 1
             data |= self._data_of_processes()
             if own.parameter == "mean":
@@ -208,6 +221,19 @@ class PopulationTerm:
             }
         return {f"{name}{self.suffix}": value for name, value in data.items()}
 
+    def _data_of_monotonic_effects(self) -> dict[str, Any]:
+        """Return what Stan is told of the coefficients of monotonic effects."""
+        own = self.design
+        if not own.monotonic:
+            return {}
+        inner = [each.count for each in own.monotonic]
+        of_smooths = {"K_s": len(own.scale_of)} if own.scaled else {}
+        return of_smooths | {
+            "M": len(inner),
+            "D": [count + 1 for count in inner],
+            "n_steps": len(own.steps),
+        }
+
     def _data_of_processes(self) -> dict[str, Any]:
         """Return what Stan is told of the coefficients of Gaussian processes."""
         own = self.design
@@ -216,7 +242,7 @@ class PopulationTerm:
         frequency = np.zeros((len(own.scale_of), len(own.lengthscales)))
         nu, log_density_0 = np.zeros((2, len(frequency)))
         row, column = 0, 0
-        for each in own.smooths:
+        for each in own.scaled:
             rows = slice(row, row := row + each.count)
             if each.spectrum is None:
                 continue
@@ -247,7 +273,9 @@ class PopulationTerm:
                 prior.members(f"lengthscale{self.suffix}"),
             )
             drawn = sd * prior.rng.standard_normal(sd.shape)
-            beta = np.concatenate([beta, drawn], axis=2)
+            steps = prior.members(f"steps{self.suffix}")
+            departures = own.departures(beta, steps)
+            beta = np.concatenate([beta, drawn, departures], axis=2)
         alpha = np.zeros((prior.draws, self.predictors))
         if own.intercept:
             at_means = prior.members(f"Intercept{self.suffix}")[:, 0]
@@ -274,8 +302,9 @@ class PopulationTerm:
             }
             local = np.broadcast_to(found["beta_local"], population.beta.shape)
             found["beta_local"] = np.swapaxes(local, 1, 2)
-        of_smooths = ["tau_s"] * bool(own.smooths)
+        of_smooths = ["tau_s"] * bool(own.scaled)
         of_smooths += ["lengthscale"] * bool(own.processes)
+        of_smooths += ["steps"] * bool(own.monotonic)
         for name in (f"{each}{self.suffix}" for each in of_smooths):
             found[name] = np.swapaxes(prior.members(name), 1, 2)
         if not self.categories:
@@ -295,10 +324,9 @@ class PopulationTerm:
             return known
         beta = draws.beta[0, 0]
         shift = float(own.x_bar @ beta)
-        tau, lengthscale = (
-            None if each is None else each[0] for each in (draws.tau, draws.lengthscale)
-        )
-        point = self._with_smooths(beta, tau, lengthscale, known.program)
+        scales = draws.tau, draws.lengthscale, draws.steps
+        of_smooths = (None if each is None else each[0] for each in scales)
+        point = self._with_smooths(beta, known.program, *of_smooths)
         if own.intercept:
             point[f"alpha_c{self.suffix}"] = float(draws.alpha[0, 0]) + shift
         if draws.cutpoint is not None:
@@ -320,7 +348,7 @@ class PopulationTerm:
         theta = pilot.theta + pilot.theta_sd * noise(pilot.theta.shape)
         first = int(self.design.intercept)
         lengthscale = self._lengthscales_around(noise)
-        point = self._with_smooths(theta[first:], None, lengthscale, known.program)
+        point = self._with_smooths(theta[first:], known.program, None, lengthscale)
         if first:
             point["alpha_c"] = theta[0]
         return known.plus(self._with_standardized(point, known.program))
@@ -332,9 +360,8 @@ class PopulationTerm:
         own = self.design
         spread = np.std(own.X, axis=0)
         beta = _SPREAD * noise(spread.shape) / np.where(spread > 0, spread, 1.0)
-        point = self._with_smooths(
-            beta, None, self._lengthscales_around(noise), program
-        )
+        lengthscale = self._lengthscales_around(noise)
+        point = self._with_smooths(beta, program, None, lengthscale)
         if not own.intercept:
             return point
         level = on_link_scale(own.link, np.asarray(pilot.parameters[own.parameter]))
@@ -355,9 +382,10 @@ class PopulationTerm:
     def _with_smooths(
         self,
         beta: Array,
-        tau: Array | None,
-        lengthscale: Array | None,
         program: ProgramData,
+        tau: Array | None = None,
+        lengthscale: Array | None = None,
+        steps: Array | None = None,
     ) -> dict[str, Any]:
         """Return coefficients, and what those of smooths are made of.
 
@@ -365,26 +393,34 @@ class PopulationTerm:
         ----------
         beta
             All coefficients, shape ``(K,)``.
+        program
+            What says which are centered.
         tau
             The scales of smooths; None for those that agree with the coefficients.
         lengthscale
             The length scales of processes; None for those that may well be.
-        program
-            What says which are centered.
+        steps
+            Those of monotonic effects; None for those that are near the coefficients.
         """
         own, end = self.design, self.suffix
         point: dict[str, Any] = {f"beta{end}": beta}
         if own.smooths:
-            free, penalised = np.split(beta, [len(own.free)])
-            scale = own.scale_of
+            scale, ends = own.scale_of, len(own.free)
+            free, penalised, _ = np.split(beta, [ends, ends + len(scale)])
+            point[f"beta_free{end}"] = free
+            if own.monotonic:
+                steps = own.steps_near(beta) if steps is None else steps
+                departures = own.departures(free, steps)
+                point[f"beta{end}"] = np.concatenate([free, penalised, departures])
+                point[f"steps{end}"] = steps
+        if own.scaled:
             if lengthscale is None:
                 lengthscale = own.middle_lengthscales
             if tau is None:
-                sds = own.sds_of_smooths(np.ones(len(own.smooths)), lengthscale)
+                sds = own.sds_of_smooths(np.ones(len(own.scaled)), lengthscale)
                 squares = np.bincount(scale, np.square(penalised / sds))
                 tau = np.sqrt(squares / np.bincount(scale)) + 1e-6
             point[f"tau_s{end}"] = tau
-            point[f"beta_free{end}"] = free
             if own.processes:
                 point[f"lengthscale{end}"] = lengthscale
             point |= self.sampled_of_smooths(point, program)
@@ -395,15 +431,20 @@ class PopulationTerm:
     ) -> dict[str, Any]:
         """Return what programs sample of smooths, from coefficients and scales."""
         own, end = self.design, self.suffix
-        if not own.smooths:
+        if not own.scaled:
             return {}
-        penalised = point[f"beta{end}"][len(own.free) :]
+        penalised = self._penalised(point[f"beta{end}"])
         lengthscale = point.get(f"lengthscale{end}", np.empty(0))
         sds = own.sds_of_smooths(point[f"tau_s{end}"], lengthscale)
         divisor = sds ** (1.0 - self._centeredness(program))
         # Of a long length scale, the last of the standard deviations may round to 0.
         z = np.divide(penalised, divisor, out=np.zeros(len(sds)), where=divisor > 0)
         return {f"z_s{end}": z}
+
+    def _penalised(self, coefficients: Array) -> Array:
+        """Return what is said of the coefficients that have a scale, ``(K_s,)``."""
+        first = len(self.design.free)
+        return coefficients[first : first + len(self.design.scale_of)]
 
     def _metric_of_number(
         self, pilot: PilotEstimate, program: ProgramData
@@ -460,19 +501,21 @@ class PopulationTerm:
         own, end = self.design, self.suffix
         if not own.smooths:
             return {f"beta{end}": variance}
+        found = {f"beta_free{end}": variance[: len(own.free)]}
+        found |= {f"steps{end}": np.ones(len(own.steps))} if own.monotonic else {}
+        if not own.scaled:
+            return found
         point = self._with_smooths(
-            np.sqrt(variance) if estimate is None else estimate, None, None, program
+            np.sqrt(variance) if estimate is None else estimate, program
         )
-        free, penalised = np.split(variance, [len(own.free)])
         noncentered = 1.0 - self._centeredness(program)
         lengthscale = point.get(f"lengthscale{end}", np.empty(0))
         sds = own.sds_of_smooths(point[f"tau_s{end}"], lengthscale)
         of_scales = 0.5 / np.maximum(np.bincount(own.scale_of), 1)
-        return {
-            f"beta_free{end}": free,
+        return found | {
             f"tau_s{end}": of_scales,
             f"lengthscale{end}": np.full(len(lengthscale), _SPREAD),
-            f"z_s{end}": penalised / sds ** (2.0 * noncentered),
+            f"z_s{end}": self._penalised(variance) / sds ** (2.0 * noncentered),
         }
 
 

@@ -39,6 +39,7 @@ from stanpool.base.options import Parameterization
 from stanpool.base.progress import tell
 from stanpool.base.system.files import explained
 from stanpool.data.design.covariance.known import are_same, arrays_of, restored
+from stanpool.data.matrix.smooths.monotonic import Monotonic
 from stanpool.data.matrix.smooths.process import Process
 from stanpool.data.matrix.smooths.saved import (
     SmoothFacts,
@@ -116,6 +117,7 @@ class _Record:
     covariances: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # labels
     smooths: Mapping[str, SmoothFacts] = field(default_factory=dict)  # by text
     processes: Mapping[str, Process] = field(default_factory=dict)  # by text
+    monotonic: Mapping[str, Monotonic] = field(default_factory=dict)  # by text
     approximation: Approximation | None = None
 
 
@@ -413,7 +415,11 @@ def _read_model(
     if kept.chunks is not None:
         data = Statistics.restored(kept.spec, frame, arrays, asdict(kept.chunks))
     known = restored(kept.covariances, arrays)
-    smooths = (*restored_smooths(kept.smooths, arrays), *kept.processes.items())
+    smooths = (
+        *restored_smooths(kept.smooths, arrays),
+        *kept.processes.items(),
+        *kept.monotonic.items(),
+    )
     # The form that was chosen then, even if another one would be chosen now.
     return PreparedModel.from_spec(
         replace(kept.spec, covariances=known, smooths=smooths),
@@ -453,6 +459,7 @@ def _write(fit: FitResult, folder: Path) -> None:
         covariances={name: each.labels for name, each in known.items()},
         smooths={text: facts_of_smooth(each) for text, each in smooths.items()},
         processes={t: each for t, each in built.items() if isinstance(each, Process)},
+        monotonic={t: x for t, x in built.items() if isinstance(x, Monotonic)},
     )
     written = asdict(kept) | {"priors": [_prior_row(row) for row in kept.priors]}
     text = json.dumps(written, indent=1, default=_plain)

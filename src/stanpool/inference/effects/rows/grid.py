@@ -80,9 +80,9 @@ def levels_of(model: PreparedModel, name: str) -> list[Any]:
 
 
 def _is_coded(model: PreparedModel, name: str) -> bool:
-    """Whether a formula makes categories of a column of numbers, as in ``C(x)``."""
+    """Whether a formula makes categories of a column of numbers, as in ``mo(x)``."""
     return any(
-        call.name == "C" and name in [each.name for each in names(call)]
+        call.name in ("C", "mo") and name in [each.name for each in names(call)]
         for text in model.spec.all_terms
         for call in calls(parse(text.removeprefix("-")))
     )

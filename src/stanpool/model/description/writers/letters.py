@@ -7,6 +7,7 @@ GREEK = {
     "beta": "β",
     "eta": "η",
     "kappa": "κ",
+    "zeta": "ζ",
     "lambda": "λ",
     "mu": "μ",
     "nu": "ν",

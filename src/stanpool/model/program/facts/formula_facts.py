@@ -113,6 +113,33 @@ def sd_facts(s: str, has_processes: bool, *, is_centered: bool) -> dict[str, str
     )
 
 
+def composition_facts(
+    s: str, own: Structure | ParameterStructure
+) -> dict[str, bool | str]:
+    """Say what the coefficients of a linear predictor are put together of.
+
+    Parameters
+    ----------
+    s
+        How names end.
+    own
+        What decides the text about the linear predictor.
+    """
+    has_both = own.smooths and own.monotonic
+    beta = f"beta_free{s}"
+    for part in ["beta_s"] * own.smooths + ["beta_m"] * own.monotonic:
+        beta = f"append_row({beta}, {part}{s})"
+    parts = ["beta_free", *["beta_s"] * own.smooths, *["beta_m"] * own.monotonic]
+    return dict(
+        monotonic=own.monotonic,
+        has_free=own.smooths or own.monotonic,
+        has_both=has_both,
+        size_of_smooths=f"K_s{s}" if has_both else f"K{s} - K_free{s}",
+        composed_beta=beta,
+        parts_of_beta=", ".join(f"{part}{s}" for part in parts),
+    )
+
+
 def zero_alpha_beta(intercept: bool, s: str) -> str:
     """Write the population's coefficients after a 0; names end with ``s``."""
     if intercept:
@@ -131,12 +158,12 @@ def _formula(
     has_unit = structure.has_log_unit(name)
     parts = [f"alpha_c{s}" if own.intercept else "", f"X_c{s} * beta{s}"]
     beta, K = f"beta{s}", f"K{s}"
-    if own.smooths:
+    if own.has_free:
         beta, K = free_coefficients(s)
     eta = " + ".join(filter(None, parts)) + (" - log_unit" if has_unit else "")
     known = {
         kind: blocks[f"{kind}{s}"]
-        for kind in ("Intercept", "beta", "tau_s", "lengthscale")
+        for kind in ("Intercept", "beta", "tau_s", "lengthscale", "steps")
         if f"{kind}{s}" in blocks
     }
     bounds = {kind: block.bounds for kind, block in known.items()}
@@ -159,6 +186,7 @@ def _formula(
             processes=own.processes,
             centers_smooths=False,
             **sd_facts(s, own.processes, is_centered=False),
+            **composition_facts(s, own),
             sampled_beta=beta,
             sampled_K=K,
             categories=False,

@@ -13,6 +13,7 @@ from typing import Any
 from stanpool.language.family import FAMILIES, SIGMA
 from stanpool.model.program.facts.formula_facts import (
     INVERSE_LINKS,
+    composition_facts,
     factors_of_formulas,
     formula_facts,
     own_parameters,
@@ -64,8 +65,8 @@ def facts_of(structure: Structure) -> dict[str, Any]:
         fixed={name: block.fixed for name, block in blocks.items()},
         any_fixed=any(block.is_composed for block in blocks.values()),
         makes_coefficients=any(block.is_composed for block in blocks.values())
-        or structure.smooths
-        or any(own.smooths for own in structure.parameters),
+        or structure.has_free()
+        or any(own.has_free for own in structure.parameters),
         declared={
             name: block.declared() for name, block in blocks.items() if block.size
         },
@@ -101,6 +102,7 @@ def _population_facts(structure: Structure) -> dict[str, Any]:
         centers_smooths=structure.smooths,
         processes=structure.processes,
         **sd_facts("", structure.processes, is_centered=True),
+        **composition_facts("", structure),
         **dict(
             zip(("sampled_beta", "sampled_K"), _sampled_beta(structure), strict=True)
         ),
@@ -117,7 +119,7 @@ def _population_facts(structure: Structure) -> dict[str, Any]:
 
 def _sampled_beta(structure: Structure) -> tuple[str, str]:
     """Name the coefficients that have priors of their own, and their number."""
-    return free_coefficients("") if structure.smooths else ("beta", "K")
+    return free_coefficients("") if structure.has_free() else ("beta", "K")
 
 
 def _sampled_alpha(structure: Structure) -> str:
@@ -161,7 +163,7 @@ def _group_facts(
         on_ridge=[factors[number] for number in structure.on_ridge],
         center="center_index" if structure.chooses_center else "mean_index",
         has_transformed_parameters=structure.intercept
-        or structure.smooths
+        or structure.has_free()
         or bool(structure.parameters)
         or any(factor.signed for factor in factors)
         or bool(sampled)
