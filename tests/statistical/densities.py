@@ -131,8 +131,9 @@ def random_point(model: sp.Model, rng: np.random.Generator) -> Point:
     groups = 0 if design.residual is None else len(design.residual.labels)
     # Beyond, 1 - mu is exp(-exp(eta)) = 0 to rounding: no shape of a distribution.
     near = 0.3 if model.spec.link_name == "cloglog" else 1.0
-    cutpoint = np.sort(rng.normal(size=max(len(design.categories) - 1, 1)))
-    is_in_order = model.spec.family not in ("sratio", "acat")
+    # Parameters of few models have a stream of their own, so that the points of other
+    # models stay where they are.
+    own_rng = np.random.Generator(rng.bit_generator.jumped())  # type: ignore[attr-defined]
     point = Point(
         intercept=near * rng.normal(),
         beta=near * rng.normal(size=len(design.coefficients)),
@@ -142,7 +143,7 @@ def random_point(model: sp.Model, rng: np.random.Generator) -> Point:
                 tau=rng.lognormal(size=len(factor.varying)),
                 chol_omega=_random_chol(model, factor, rng),
                 b=rng.normal(size=(len(factor.labels), len(factor.varying))),
-                **_random_shape(rng),
+                **_random_shape(own_rng),
             )
             for factor in design.factors
         ),
@@ -157,14 +158,14 @@ def random_point(model: sp.Model, rng: np.random.Generator) -> Point:
         zoi=0.9 * hu,
         coi=1 - hu,
         kappa=phi,
-        cutpoint=cutpoint if is_in_order else cutpoint[::-1],
+        cutpoint=_random_cutpoints(model, rng),
         latent=_random_latent(model, rng),
         tau_s=rng.lognormal(size=len(design.mean.scaled)),
-        beta_local=rng.lognormal(size=len(design.coefficients)),
-        beta_global=rng.lognormal(),
-        beta_slab=rng.lognormal(),
-        lengthscale=rng.lognormal(size=len(design.mean.lengthscales)),
-        steps=rng.lognormal(size=len(design.mean.steps)),
+        beta_local=own_rng.lognormal(size=len(design.coefficients)),
+        beta_global=own_rng.lognormal(),
+        beta_slab=own_rng.lognormal(),
+        lengthscale=own_rng.lognormal(size=len(design.mean.lengthscales)),
+        steps=own_rng.lognormal(size=len(design.mean.steps)),
         formulas={
             own.parameter: Formula(
                 0.3 * rng.normal(),
@@ -174,13 +175,13 @@ def random_point(model: sp.Model, rng: np.random.Generator) -> Point:
                         tau=rng.lognormal(-1.0, size=len(factor.varying)),
                         chol_omega=_random_chol(model, factor, rng, own.parameter),
                         b=0.3 * rng.normal(size=_shape_of(factor)),
-                        **_random_shape(rng),
+                        **_random_shape(own_rng),
                     )
                     for factor in own.factors
                 ),
                 rng.lognormal(size=len(own.scaled)),
-                rng.lognormal(size=len(own.lengthscales)),
-                rng.lognormal(size=len(own.steps)),
+                own_rng.lognormal(size=len(own.lengthscales)),
+                own_rng.lognormal(size=len(own.steps)),
             )
             for own in model.design.formulas
         },
@@ -189,6 +190,12 @@ def random_point(model: sp.Model, rng: np.random.Generator) -> Point:
         if own.monotonic:
             _make_monotonic(own, _of_predictor(point, own))
     return replace(point, factors=tuple(_in_spans(model, point)))
+
+
+def _random_cutpoints(model: sp.Model, rng: np.random.Generator) -> np.ndarray:
+    """Draw cutpoints; where they need no order, they have none of the usual."""
+    drawn = np.sort(rng.normal(size=max(len(model.design.categories) - 1, 1)))
+    return drawn[::-1] if model.spec.family in ("sratio", "acat") else drawn
 
 
 def with_shares(model: sp.Model, at: Point) -> Point:

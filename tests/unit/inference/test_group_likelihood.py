@@ -136,7 +136,7 @@ def test_other_families_are_an_average_over_the_population(name: str) -> None:
     fit, points = fit_of_points(models()[name], chains=1, draws=2, seed=4)
     model, design = fit.model, fit.model.design
     found = group_log_likelihood(fit)
-    rng = np.random.default_rng(1)
+    rng, compared = np.random.default_rng(1), 0
     for s, point in enumerate(points):
         middle = densities.linear_predictor(
             model, small_data(), at_the_population(model, point, {0})
@@ -152,7 +152,10 @@ def test_other_families_are_an_average_over_the_population(name: str) -> None:
             weights = np.exp(own - own.max())
             expected = own.max() + np.log(weights.mean())
             error = weights.std() / weights.mean() / len(own) ** 0.5
-            assert abs(found[s, group] - expected) < max(5 * error, 1e-4), group
+            if error < 0.1:  # of no use where few draws have all the weight
+                assert abs(found[s, group] - expected) < max(5 * error, 1e-4), group
+                compared += 1
+    assert compared >= 6  # of 4 groups at 2 points
 
 
 def test_categories_are_an_average_over_the_population() -> None:
