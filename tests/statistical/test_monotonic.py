@@ -135,8 +135,10 @@ def test_bad_input_is_refused() -> None:
         sp.Model("y ~ mo(x)", data)
     with pytest.raises(sp.DataError, match="has 2 level"):
         sp.Model("y ~ mo(two)", data)
-    with pytest.raises(sp.SpecError, match="can only be added"):
+    with pytest.raises(sp.SpecError, match="monotonic effect can only be added"):
         sp.Model("y ~ mo(income):x", data)
+    with pytest.raises(sp.SpecError, match="monotonic effects do not vary over groups"):
+        sp.Model("y ~ x + (mo(income) | two)", data)
     data["count"] = np.arange(20) % 4
     with pytest.raises(sp.DataError, match=r"mo\(count\)"):
         sp.Model("y ~ count + mo(count)", data)

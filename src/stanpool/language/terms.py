@@ -24,6 +24,7 @@ from stanpool.language.vocabulary import (
     check,
     check_arithmetic,
     columns_of,
+    is_monotonic,
     is_smooth,
 )
 
@@ -116,6 +117,12 @@ def _check(node: Node, functions: Collection[str]) -> None:
                 if sign not in _ALGEBRA:
                     _refuse_arithmetic(node, sign)
             for each in operands:
+                if is_monotonic(each):
+                    raise each.at.error(
+                        "a monotonic effect can only be added, as in '+ mo(x)'. An "
+                        "effect of each level that depends on another column is "
+                        "C(x) * z."
+                    )
                 if is_smooth(each):
                     raise each.at.error(
                         "a smooth can only be added, as in '+ s(x)'. Curves that "

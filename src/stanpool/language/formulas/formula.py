@@ -25,7 +25,7 @@ from stanpool.language.model_spec import (
     ParameterFormula,
 )
 from stanpool.language.terms import read_arithmetic, read_term
-from stanpool.language.vocabulary import is_smooth
+from stanpool.language.vocabulary import is_monotonic, is_smooth
 
 _QUOTED_NAME = re.compile(r"`((?:[^`]|``)+)`", re.DOTALL)
 _CALL = re.compile(r"\s*(\w+)\s*\((.*)\)\s*", re.DOTALL)
@@ -316,7 +316,13 @@ def _population_term(
             "their means, pass center_predictors=False. If a column has this name, "
             "rename it."
         )
-    is_curve = is_smooth(read_term(span, functions))
+    read = read_term(span, functions)
+    is_curve = is_smooth(read)
+    if is_monotonic(read) and varies:
+        raise span.error(
+            "monotonic effects do not vary over groups. Effects of levels that do are "
+            "(C(x) | g), and a straight line for each group (x | g)."
+        )
     if is_curve and sign == "-":
         raise span.error("a smooth cannot be subtracted. Leave it out of the formula.")
     if is_curve and varies:
