@@ -234,8 +234,11 @@ class TestPooling:
     def test_is_of_partial_pooling(self, pooling: str) -> None:
         fit = simulated_fit(pooling=pooling)
         for function in (variance.pooling_factors, variance.icc):
-            with pytest.raises(SpecError, match="not partially pooled"):
+            with pytest.raises(SpecError, match=r"not partially pooled.*with_\("):
                 function(fit)
+            alone = fit_of_prior(sp.Model("y ~ x1", small_data()))
+            with pytest.raises(SpecError, match="Add a group term"):
+                function(alone)
 
 
 class TestShares:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from stanpool.data.design.design import FactorDesign
     from stanpool.model.fit_result import FitResult
+    from stanpool.model.prepared_model import PreparedModel
 
 
 # Variance of the latent outcome around its linear predictor, by link.
@@ -82,11 +83,7 @@ def pooling_factors(fit: FitResult, *, by_group: bool = False) -> pd.DataFrame:
     """
     import pandas as pd
 
-    if fit.model.spec.pooling != "partial":
-        raise SpecError(
-            f"{fit.model!r} is not partially pooled, so that it has no pooling "
-            "factors. Use fit.model.with_(pooling='partial')."
-        )
+    _check_pooled(fit.model, "it has no pooling factors")
     fit = center_fit(fit)
     found = coefficients(fit.model, fit.posterior)
     index: list[tuple[Any, ...]] = []
@@ -142,11 +139,7 @@ def icc(fit: FitResult, *, prob: float = 0.9) -> pd.DataFrame:
     .. [1] Nakagawa, Johnson and Schielzeth (2017), sections 2 and 3; Johnson (2014).
     """
     model = fit.model
-    if model.spec.pooling != "partial":
-        raise SpecError(
-            f"{model!r} is not partially pooled, so that its groups have no population "
-            "variance. Use fit.model.with_(pooling='partial')."
-        )
+    _check_pooled(model, "there is no variance of a population of groups")
     variances = [_variance_of(fit, factor) for factor in model.design.factors]
     between = np.sum(variances, axis=0)
     total = between + _residual_variance(fit, between)
@@ -157,6 +150,19 @@ def icc(fit: FitResult, *, prob: float = 0.9) -> pd.DataFrame:
         for each in variances
     ]
     return describe_each(labels, shares, prob)
+
+
+def _check_pooled(model: PreparedModel, without: str) -> None:
+    """Refuse a model without populations of groups."""
+    if model.spec.pooling != "partial":
+        what_to_do = (
+            "Use fit.model.with_(pooling='partial')."
+            if model.spec.groups
+            else "Add a group term to the formula, such as (1 | county)."
+        )
+        raise SpecError(
+            f"{model!r} is not partially pooled, so that {without}. {what_to_do}"
+        )
 
 
 def bayes_R2(
