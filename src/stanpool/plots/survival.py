@@ -45,7 +45,7 @@ def plot_survival(
     prob: float = 0.9,
     ax: Axes | None = None,
 ) -> Figure:
-    """Draw survival curves, and the estimates of Kaplan and Meier beneath [1]_.
+    """Draw survival curves, and the estimates of Kaplan and Meier beneath.
 
     Parameters
     ----------
@@ -57,9 +57,9 @@ def plot_survival(
     times, newdata, groups
         As for ``Fit.survival``.
     observed
-        Whether to draw the Kaplan-Meier estimate, of the rows that have each value, as
-        steps. It is not drawn where outcomes are censored on the left or within
-        intervals, or truncated.
+        Whether to draw the Kaplan-Meier estimate [1]_, of the rows that have each
+        value, as steps. It is not drawn where outcomes are censored on the left or
+        within intervals, or truncated.
     prob
         The probability of the bands.
     ax

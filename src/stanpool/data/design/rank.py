@@ -115,11 +115,11 @@ def identified(
     kept: list[int] = []
     left = gram.copy()  # what kept columns leave over: their Schur complement
     for column in range(x.shape[1]):
-        if not flat[column] and left[column, column] >= COLLINEAR:
+        is_told = not flat[column] and left[column, column] >= COLLINEAR
+        if is_told:
             along = left[column, column:] / np.sqrt(left[column, column])
             left[column:, column:] -= np.multiply.outer(along, along)
-            kept.append(column)
-        elif column not in may_go and by_prior:
+        if is_told or (by_prior and column not in may_go):
             kept.append(column)
         elif column not in may_go:
             raise DataError(_said_of_collinear(gram, kept, column, labels, intercept))

@@ -16,7 +16,6 @@ from stanpool.inference.effects.expected import Expectations
 from stanpool.inference.effects.groups import group_effects
 from stanpool.inference.effects.rows.extrapolation import warn_of_extrapolation
 from stanpool.inference.effects.rows.grid import (
-    column_at,
     grid_of,
     levels_of,
     roles_of,
@@ -37,6 +36,7 @@ from stanpool.sampling.settings import random_seed
 
 if TYPE_CHECKING:
     from stanpool.model.fit_result import FitResult
+    from stanpool.model.prepared_model import PreparedModel
 
 
 def predictions(
@@ -99,33 +99,21 @@ def predictions(
        estimate  lower  upper   pd      groups
     0       7.8    0.5   15.1  1.0  population
     """
-    model = fit.model
-    check_parameter(model, parameter)
-    values: dict[str, list[Any]] = {}
-    if variables is not None:
-        for name, each in variables_asked(model, variables).items():
-            values[name] = values_of(model, name, default_values(fit, name, each))
-    grid = grid_of(fit, newdata, by=by, weights=weights, averaged=bool(values))
-    effects = group_effects(
-        model, groups, new_groups, [*grid.frame.columns, *values], parameter
-    )
-    scenarios = [
-        Scenario(tuple((name, Fixed(x)) for name, x in zip(values, each, strict=True)))
-        for each in product(*values.values())
-    ]
-    expected = Expectations(
-        fit=fit,
-        grid=grid,
-        scenarios=tuple(scenarios),
-        groups=effects,
+    check_parameter(fit.model, parameter)
+    expected = expectations_of(
+        fit,
+        variables,
+        newdata=newdata,
+        by=by,
+        weights=weights,
+        groups=groups,
+        new_groups=new_groups,
         kind=kind,
         parameter=parameter,
         draws=draws,
-        seed=random_seed() if seed is None else seed,
+        seed=seed,
     )
-    check_names(grid.labels.columns, OWN_OF_PREDICTIONS)
-    warn_of_extrapolation(model, grid, values)
-    output = Output(prob, effects.words, as_texts(hypothesis), as_draws)
+    output = Output(prob, expected.groups.words, as_texts(hypothesis), as_draws)
     return table_of(_effects(expected), output, expected.size)
 
 
@@ -217,7 +205,68 @@ def poststratify(
     )
 
 
-def default_values(fit: FitResult, name: str, asked: Any) -> Any:
+def expectations_of(
+    fit: FitResult,
+    variables: str | Sequence[str] | Mapping[str, Any] | None,
+    *,
+    newdata: Any,
+    by: bool | str | Sequence[str] | None,
+    weights: Any,
+    groups: EffectGroups | Mapping[str, EffectGroups] | None,
+    new_groups: NewGroups,
+    parameter: str = "mean",
+    seed: int | None,
+    names: Sequence[str] = OWN_OF_PREDICTIONS,
+    **asked: Any,
+) -> Expectations:
+    """Return what is expected at each combination of values, and check what is asked.
+
+    Parameters
+    ----------
+    fit, variables, newdata, by, weights, groups, new_groups, parameter, seed
+        As for ``predictions``.
+    names
+        The columns that the table of results has of its own.
+    **asked
+        What else ``Expectations`` takes.
+    """
+    model = fit.model
+    values: dict[str, list[Any]] = {}
+    if variables is not None:
+        for name, each in variables_asked(model, variables).items():
+            values[name] = values_of(model, name, _default(fit, name, each))
+    grid = grid_of(fit, newdata, by=by, weights=weights, averaged=bool(values))
+    effects = group_effects(
+        model, groups, new_groups, [*grid.frame.columns, *values], parameter
+    )
+    scenarios = tuple(
+        Scenario(tuple((name, Fixed(x)) for name, x in zip(values, each, strict=True)))
+        for each in product(*values.values())
+    )
+    expected = Expectations(
+        fit=fit,
+        grid=grid,
+        scenarios=scenarios,
+        groups=effects,
+        parameter=parameter,
+        seed=random_seed() if seed is None else seed,
+        **asked,
+    )
+    check_names(grid.labels.columns, names)
+    warn_of_extrapolation(model, grid, values)
+    return expected
+
+
+def labels_of(
+    model: PreparedModel, scenario: Scenario, frame: pd.DataFrame
+) -> pd.DataFrame:
+    """Return the labels of cells: what a scenario fixes, then the columns of each."""
+    fixed = scenario.columns(model, len(frame))
+    own = frame.drop(columns=[x for x in fixed if x in frame.columns])
+    return labels_with(own, **fixed)
+
+
+def _default(fit: FitResult, name: str, asked: Any) -> Any:
     """Return what is asked of a variable, all levels or quartiles where nothing is."""
     if asked is not None:
         return asked
@@ -234,11 +283,6 @@ def _effects(expected: Expectations) -> Iterator[list[Effects]]:
         frame = expected.grid.labels.iloc[cells]
         found = []
         for scenario, draws in values.items():
-            fixed = {
-                name: column_at(model, name, value, len(frame))
-                for name, value in scenario.fixed.items()
-            }
-            own = frame.drop(columns=[x for x in fixed if x in frame.columns])
-            labels = labels_with(own, **fixed)
+            labels = labels_of(model, scenario, frame)
             found.append(over_categories(draws, labels, expected.categories, 0.0))
         yield found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,21 +12,14 @@ from stanpool.base.errors import DataError, SpecError, quote, quote_list
 from stanpool.base.options import EffectGroups, NewGroups
 from stanpool.inference.effects.comparisons import as_texts
 from stanpool.inference.effects.expected import Expectations
-from stanpool.inference.effects.groups import group_effects
-from stanpool.inference.effects.predictions import default_values
-from stanpool.inference.effects.rows.extrapolation import warn_of_extrapolation
-from stanpool.inference.effects.rows.grid import column_at, grid_of, values_of
-from stanpool.inference.effects.rows.scenarios import Fixed, Scenario, variables_asked
+from stanpool.inference.effects.predictions import expectations_of, labels_of
 from stanpool.inference.effects.tables import (
     OWN_OF_PREDICTIONS,
     Effects,
     Output,
-    check_names,
-    labels_with,
     table_of,
 )
 from stanpool.language.family import FAMILIES
-from stanpool.sampling.settings import random_seed
 
 if TYPE_CHECKING:
     from stanpool.model.fit_result import FitResult
@@ -94,29 +86,20 @@ def survival(
     """
     model = fit.model
     _check_family(model)
-    asked = _times(model, times)
-    values: dict[str, list[Any]] = {}
-    if variables is not None:
-        for name, each in variables_asked(model, variables).items():
-            values[name] = values_of(model, name, default_values(fit, name, each))
-    grid = grid_of(fit, newdata, by=by, weights=weights, averaged=bool(values))
-    effects = group_effects(model, groups, new_groups, [*grid.frame.columns, *values])
-    scenarios = tuple(
-        Scenario(tuple((name, Fixed(x)) for name, x in zip(values, each, strict=True)))
-        for each in product(*values.values())
-    )
-    expected = Expectations(
-        fit=fit,
-        grid=grid,
-        scenarios=scenarios,
-        groups=effects,
+    expected = expectations_of(
+        fit,
+        variables,
+        newdata=newdata,
+        by=by,
+        weights=weights,
+        groups=groups,
+        new_groups=new_groups,
         draws=draws,
-        seed=random_seed() if seed is None else seed,
-        times=asked,
+        seed=seed,
+        times=_times(model, times),
+        names=("time", *OWN_OF_PREDICTIONS),
     )
-    check_names(grid.labels.columns, ("time", *OWN_OF_PREDICTIONS))
-    warn_of_extrapolation(model, grid, values)
-    output = Output(prob, effects.words, as_texts(hypothesis), as_draws)
+    output = Output(prob, expected.groups.words, as_texts(hypothesis), as_draws)
     return table_of(_effects(expected), output, expected.size)
 
 
@@ -166,12 +149,7 @@ def _effects(expected: Expectations) -> Iterator[list[Effects]]:
         frame = expected.grid.labels.iloc[cells].reset_index(drop=True)
         found = []
         for scenario, draws in values.items():
-            fixed = {
-                name: column_at(model, name, value, len(frame))
-                for name, value in scenario.fixed.items()
-            }
-            own = frame.drop(columns=[x for x in fixed if x in frame.columns])
-            labels = labels_with(own, **fixed)
+            labels = labels_of(model, scenario, frame)
             # The times of a cell, one after another.
             labels = labels.loc[np.repeat(np.arange(len(labels)), len(times))]
             labels = labels.reset_index(drop=True)

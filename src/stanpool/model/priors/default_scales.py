@@ -61,6 +61,10 @@ from stanpool.data.design.design import Design
 from stanpool.data.design.outcome import is_inner
 from stanpool.language.family import FAMILIES, FamilyParameter
 from stanpool.language.model_spec import ModelSpec
+from stanpool.language.prior import Prior
+
+DefaultPrior = tuple[str, str | None, list[str], Prior, str]
+"""Class, label, names (most specific first), default and its rule of a parameter."""
 
 _UNITS: Mapping[str, tuple[float, str]] = {
     "logit": (math.pi / math.sqrt(3.0), "pi/sqrt(3)"),

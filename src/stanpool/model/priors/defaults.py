@@ -14,6 +14,7 @@ from stanpool.language.prior import Prior
 from stanpool.model.priors.default_scales import (
     PC_PRIOR,
     RSTANARM,
+    DefaultPrior,
     DefaultScales,
     default_scales,
     outcome_spread,
@@ -50,10 +51,7 @@ def hyperparameters(
     return mean, (f"{stem}[{label}]", stem, "tau")
 
 
-_Parameter = tuple[str, str | None, list[str], Prior, str]
-
-
-def parameters_with_defaults(spec: ModelSpec, design: Design) -> Iterator[_Parameter]:
+def parameters_with_defaults(spec: ModelSpec, design: Design) -> Iterator[DefaultPrior]:
     """Yield class, label, names (most specific first), default and its rule."""
     scales = default_scales(spec, design)
     yield from _population(spec, design, scales)
@@ -112,7 +110,7 @@ def parameters_with_defaults(spec: ModelSpec, design: Design) -> Iterator[_Param
 
 def _population(
     spec: ModelSpec, design: Design, scales: DefaultScales
-) -> Iterator[_Parameter]:
+) -> Iterator[DefaultPrior]:
     """Yield the intercept and coefficients, once for each linear predictor."""
     predictors = predicted_categories(spec, design) or (None,)
     if design.intercept:
@@ -140,7 +138,7 @@ def _population(
 
 def _own_coefficients(
     spec: ModelSpec, design: Design, factor: FactorDesign, scales: DefaultScales
-) -> Iterator[_Parameter]:
+) -> Iterator[DefaultPrior]:
     """Yield the groups' own coefficients, which no population pools."""
     stem = f"b_{factor.factor}"
     for number, (own, label, column) in enumerate(_varying(factor)):
@@ -163,7 +161,7 @@ def _own_coefficients(
 
 def _population_scales(
     design: Design, factor: FactorDesign, scales: DefaultScales
-) -> Iterator[_Parameter]:
+) -> Iterator[DefaultPrior]:
     """Yield the scales of a factor's varying coefficients."""
     block, stem = f"tau{factor_suffix(design, factor.factor)}", f"tau_{factor.factor}"
     is_far = _is_far(factor)

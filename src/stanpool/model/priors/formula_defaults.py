@@ -20,7 +20,7 @@ import numpy as np
 from stanpool.data.design.covariance.roots import AutoregressiveRoot
 from stanpool.data.design.design import FactorDesign, ParameterDesign
 from stanpool.language.prior import Prior
-from stanpool.model.priors.default_scales import positive_or_one
+from stanpool.model.priors.default_scales import DefaultPrior, positive_or_one
 from stanpool.model.priors.lengthscales import lengthscales_with_defaults
 from stanpool.model.priors.steps import steps_with_defaults
 
@@ -32,10 +32,10 @@ DEGREES_OF_FREEDOM = (
 )
 _SAME = 1e-9  # of a sum of columns and 1
 
-_Parameter = tuple[str, str | None, list[str], Prior, str]
 
-
-def parameters_of_formula(own: ParameterDesign, number: Prior) -> Iterator[_Parameter]:
+def parameters_of_formula(
+    own: ParameterDesign, number: Prior
+) -> Iterator[DefaultPrior]:
     """Yield class, label, names (most specific first), default and its rule.
 
     Parameters
@@ -109,7 +109,7 @@ def dependence_prior(factor: FactorDesign) -> tuple[Prior, str]:
 
 def _scales(
     own: ParameterDesign, factor: FactorDesign, end: str, mean: float
-) -> Iterator[_Parameter]:
+) -> Iterator[DefaultPrior]:
     """Yield the scales of a factor's coefficients, and their mean for a unit spread."""
     stem = f"tau_{own.parameter}_{factor.factor}"
     size = float(np.sqrt(factor.variances_of_groups[factor.sizes > 0].mean()))

@@ -18,15 +18,16 @@ from collections.abc import Iterator
 
 from stanpool.data.design.design import ParameterDesign
 from stanpool.language.prior import Prior
+from stanpool.model.priors.default_scales import DefaultPrior
 
 _BEYOND = 0.01  # the probability beyond each end
 _RULE = "default: 1% below {:.3g}, and 1% above {:.3g}, the range ({})"
 _BETANCOURT = "Betancourt 2020"
 
-_Parameter = tuple[str, str | None, list[str], Prior, str]
 
-
-def lengthscales_with_defaults(own: ParameterDesign, end: str) -> Iterator[_Parameter]:
+def lengthscales_with_defaults(
+    own: ParameterDesign, end: str
+) -> Iterator[DefaultPrior]:
     """Yield class, label, names (most specific first), default and its rule.
 
     Parameters

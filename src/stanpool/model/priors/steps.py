@@ -17,13 +17,12 @@ from collections.abc import Iterator
 
 from stanpool.data.design.design import ParameterDesign
 from stanpool.language.prior import Prior
+from stanpool.model.priors.default_scales import DefaultPrior
 
 _RULE = "default: shares are uniform on the simplex (Bürkner and Charpentier 2020)"
 
-_Parameter = tuple[str, str | None, list[str], Prior, str]
 
-
-def steps_with_defaults(own: ParameterDesign, end: str) -> Iterator[_Parameter]:
+def steps_with_defaults(own: ParameterDesign, end: str) -> Iterator[DefaultPrior]:
     """Yield class, label, names (most specific first), default and its rule.
 
     Parameters

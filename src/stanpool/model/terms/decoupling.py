@@ -39,6 +39,7 @@ from stanpool.data.compression.crossproducts import Crossproducts
 from stanpool.data.compression.gaussian_rows import CompressedRows
 from stanpool.data.compression.integrated_rows import MarginalRows
 from stanpool.data.design.design import Design
+from stanpool.data.design.rank import about_means
 from stanpool.model.pilot.centering import Centering
 from stanpool.model.pilot.estimate import PilotEstimate
 from stanpool.model.program.population_means import group_means
@@ -132,7 +133,7 @@ def _products_about_means(design: Design, rows: Rows | None) -> Array:
         X = design.X if rows is None else rows.design.X
         X = X[:: 1 + len(X) // _ENOUGH_ROWS]
         has_level = design.intercept or design.categories
-        X = X - X.mean(axis=0) if has_level else X
+        X = about_means(X, None) if has_level else X
         return np.asarray(X.T @ X)
     first = int(design.intercept)
     if isinstance(rows, CompressedRows):

@@ -17,6 +17,28 @@ def levels_of(by: Any) -> tuple[Any, ...]:
     return tuple(by.categories.tolist()) if isinstance(by, pd.Categorical) else ()
 
 
+def kind_of(by: Any) -> str:
+    """Return what curves depend on: ``"levels"``, ``"numbers"``, or nothing."""
+    if by is None:
+        return ""
+    return "levels" if isinstance(by, pd.Categorical) else "numbers"
+
+
+def curves_of(name: str, kind: str, levels: Sequence[Any]) -> tuple[str, ...]:
+    """Return the labels of the curves of a smooth: one, or one for each level."""
+    if kind != "levels":
+        return (name,)
+    return tuple(f"{name}.{level}" for level in levels)
+
+
+def row_products(matrices: Sequence[Array]) -> Array:
+    """Return in each row all products of one number of each matrix."""
+    found, *others = matrices
+    for each in others:
+        found = (found[:, :, None] * each[:, None, :]).reshape(len(found), -1)
+    return found
+
+
 def times_by(
     columns: Array, name: str, by: Any, kind: str, levels: Sequence[Any]
 ) -> Array:

@@ -42,11 +42,16 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from stanpool.base.arrays import Array
 from stanpool.base.errors import DataError, quote
-from stanpool.data.matrix.smooths.levels import levels_of, times_by
+from stanpool.data.matrix.smooths.levels import (
+    curves_of,
+    kind_of,
+    levels_of,
+    row_products,
+    times_by,
+)
 
 DEFAULT_K = {1: 20, 2: 10}  # functions of each predictor, by the number of predictors
 DEFAULT_C = {1: 2.0, 2: 1.5}
@@ -258,9 +263,7 @@ class Process:
     @property
     def curves(self) -> tuple[str, ...]:
         """The labels of the curves: one, or one for each level."""
-        if self.by != "levels":
-            return (self.name,)
-        return tuple(f"{self.name}.{level}" for level in self.levels)
+        return curves_of(self.name, self.by, self.levels)
 
     @property
     def scales(self) -> tuple[tuple[str, int, Spectrum], ...]:
@@ -287,13 +290,11 @@ class Process:
         by
             What the curves depend on: numbers, or a categorical.
         """
-        first, *others = (
-            axis.functions(own) for axis, own in zip(self.axes, x, strict=True)
+        functions = row_products(
+            [axis.functions(own) for axis, own in zip(self.axes, x, strict=True)]
         )
-        for each in others:
-            first = (first[:, :, None] * each[:, None, :]).reshape(len(first), -1)
-        free = np.empty((len(first), 0))
-        return free, times_by(first, self.name, by, self.by, self.levels)
+        free = np.empty((len(functions), 0))
+        return free, times_by(functions, self.name, by, self.by, self.levels)
 
 
 def build_process(
@@ -344,5 +345,4 @@ def build_process(
         Axis.of(each, own, k, c or DEFAULT_C[count])
         for each, own, k in zip(names, x, sizes, strict=True)
     )
-    of = "" if by is None else "levels" if isinstance(by, pd.Categorical) else "numbers"
-    return Process(name, covariance, axes, of, levels_of(by))
+    return Process(name, covariance, axes, kind_of(by), levels_of(by))

@@ -15,13 +15,18 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from stanpool.base.arrays import Array
 from stanpool.base.errors import DataError, quote
 from stanpool.data.matrix.smooths.bases import penalised_curves
 from stanpool.data.matrix.smooths.curves import Curves
-from stanpool.data.matrix.smooths.levels import levels_of, times_by
+from stanpool.data.matrix.smooths.levels import (
+    curves_of,
+    kind_of,
+    levels_of,
+    row_products,
+    times_by,
+)
 
 SMALLEST = {"tp": 3, "cr": 3, "cc": 4, "ps": 4}
 _SDS_IN_RANGE = 12**0.5  # of an even spread
@@ -134,9 +139,7 @@ class Smooth:
     @property
     def curves(self) -> tuple[str, ...]:
         """The labels of the curves: one, or one for each level."""
-        if self.by != "levels":
-            return (self.name,)
-        return tuple(f"{self.name}.{level}" for level in self.levels)
+        return curves_of(self.name, self.by, self.levels)
 
     @property
     def scales(self) -> tuple[tuple[str, int, None], ...]:
@@ -216,7 +219,7 @@ def build_smooth(
         Margin.of(each, kind, own, _checked_size(name, each, kind, own, k, len(x)))
         for each, own, k in zip(names, x, sizes, strict=True)
     )
-    of = "" if by is None else "levels" if isinstance(by, pd.Categorical) else "numbers"
+    of = kind_of(by)
     straight, parts = _straight(margins, x), _parts(margins, x)
     weight = by if of == "numbers" else np.ones(len(x[0]))
     blocks = []
@@ -245,7 +248,7 @@ def _block(
 def _straight(margins: Sequence[Margin], x: Sequence[Array]) -> Array:
     """Return the constant and the free columns of a curve, ``(N, 1 + free)``."""
     pairs = zip(margins, x, strict=True)
-    return _row_products([margin.straight(own) for margin, own in pairs])
+    return row_products([margin.straight(own) for margin, own in pairs])
 
 
 def _parts(margins: Sequence[Margin], x: Sequence[Array]) -> list[tuple[Array, Array]]:
@@ -268,17 +271,9 @@ def _products(wiggly: Sequence[bool], parts: Sequence[tuple[Array, Array]]) -> A
     parts
         Both kinds of columns of each margin.
     """
-    return _row_products(
+    return row_products(
         [part[is_own] for is_own, part in zip(wiggly, parts, strict=True)]
     )
-
-
-def _row_products(matrices: Sequence[Array]) -> Array:
-    """Return in each row all products of one number of each matrix."""
-    found, *others = matrices
-    for each in others:
-        found = (found[:, :, None] * each[:, None, :]).reshape(len(found), -1)
-    return found
 
 
 def _checked_size(

@@ -85,12 +85,16 @@ class Scenario:
                 moved[name] = each.values
         return frame.assign(**moved) if moved else frame
 
-    def with_fixed(self, model: PreparedModel, frame: pd.DataFrame) -> pd.DataFrame:
-        """Return the rows with the values that are the same in all."""
-        fixed = {
-            name: column_at(model, name, value, len(frame))
+    def columns(self, model: PreparedModel, rows: int) -> dict[str, Any]:
+        """Return the columns whose values are the same in all of some rows."""
+        return {
+            name: column_at(model, name, value, rows)
             for name, value in self.fixed.items()
         }
+
+    def with_fixed(self, model: PreparedModel, frame: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows with the values that are the same in all."""
+        fixed = self.columns(model, len(frame))
         return frame.assign(**fixed) if fixed else frame
 
 
