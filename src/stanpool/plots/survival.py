@@ -20,6 +20,7 @@ from stanpool.plots.parts.canvas import (
     in_style,
     legend,
     on,
+    on_paper,
     tidy,
 )
 from stanpool.posterior.scalars import short_label
@@ -90,7 +91,7 @@ def plot_survival(
             f"{len(colors)} values, as in {{{names[0]!r}: [...]}}."
         )
     for (value, own), color in zip(curves, colors, strict=False):
-        label = None if value is None else short_label(value)
+        label = None if value is None else on_paper(value, 40)
         low, middle, high = own[["lower", "estimate", "upper"]].to_numpy(float).T
         at = own["time"].to_numpy(float)
         ax.plot(at, middle, color=color, linewidth=2, label=label)

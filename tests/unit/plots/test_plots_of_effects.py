@@ -225,3 +225,12 @@ def test_the_gallery_has_every_figure() -> None:
     assert shown - {"plot_"} >= {*plots.__all__}
     for name in re.findall(r"\(figures/(\w+\.png)\)", page):
         assert (Path(__file__).parents[3] / "docs" / "figures" / name).is_file()
+
+
+def test_a_level_that_begins_with_an_underscore_is_in_the_legend() -> None:
+    """Matplotlib leaves labels out that do."""
+    data = {"y": np.arange(14.0), "x": np.arange(14.0) ** 2, "f": ["_ 6", "b"] * 7}
+    (ax,) = plots.plot_predictions(
+        fit_of_prior(sp.Model("y ~ x + f", data)), ["x", "f"]
+    ).axes
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == [" _ 6", "b"]

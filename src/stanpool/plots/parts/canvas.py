@@ -291,5 +291,9 @@ PLAIN: dict[str, Any] = {"parse_math": False, "usetex": False}
 
 
 def on_paper(label: object, limit: int = 32) -> str:
-    """Shorten a label for a figure."""
-    return short_label(label, limit)
+    """Shorten a label for a figure, in whose legend it is shown whatever it is.
+
+    Legends of matplotlib leave out labels that begin with an underscore.
+    """
+    text = short_label(label, limit)
+    return f" {text}" if text.startswith("_") else text

@@ -27,6 +27,7 @@ from stanpool.plots.parts.canvas import (
     legend,
     new_grid,
     on,
+    on_paper,
     tidy,
 )
 from stanpool.plots.parts.outcomes import outcomes_of, sizes_of
@@ -84,7 +85,7 @@ class Variable:
     def texts(self) -> list[str]:
         """Return the values as labels."""
         if self.is_factor:
-            return [short_label(each, 14) for each in self.values]
+            return [on_paper(each, 14) for each in self.values]
         return [f"{each:.3g}" for each in self.values]
 
 
