@@ -220,7 +220,7 @@ def fit_of_points(
     for number in range(len(model.design.factors)):
         end = f"_{number + 1}" if number else ""
         own = [each.factors[number] for each in points]
-        omega = [each.chol_omega @ each.chol_omega.T for each in own]
+        omega = [each.L_Omega @ each.L_Omega.T for each in own]
         variables |= {
             f"tau{end}": stacked([each.tau for each in own]),
             f"Omega{end}": stacked(omega),
@@ -253,7 +253,7 @@ def _of_formula(
         labels = design.factors[factor].varying
         mean = [0.0 if x in earlier else known.get(x, 0.0) for x in labels]
         earlier |= {*labels}
-        omega = varying.chol_omega @ varying.chol_omega.T
+        omega = varying.L_Omega @ varying.L_Omega.T
         found |= {f"tau{end}": varying.tau, f"Omega{end}": omega}
         found[f"nu_u{end}"] = np.array(varying.nu)
         found[f"rho_u{end}"] = np.array(varying.rho)

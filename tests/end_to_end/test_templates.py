@@ -38,6 +38,7 @@ SLOW = (
     "complete_pooling_hurdle_negative_binomial_phi_formula_hu_formula",
     "complete_pooling_inverse_gaussian_shape_formula",
     "complete_pooling_gaussian_smooths_processes",
+    "partial_pooling_gaussian_centered_group_predictors_joint_sigma_formula_group_joint",
     "partial_pooling_poisson_adaptive_smooths_monotonic",
     "complete_pooling_ordinal_smooths",
     "complete_pooling_gaussian_truncated_both",

@@ -435,6 +435,32 @@ FORMULAS = (
     ),
 )
 
+# Group effects of several parameters are correlated.
+JOINT = (
+    (["y ~ x1 + (1 + x1 |p| g)", "sigma ~ x2 + (1 + x2 |p| g) + (1 | h)"], {}),
+    (
+        ["y ~ x1 + u + (1 |p| g)", "sigma ~ 1 + (1 |p| g)"],
+        {"parameterization": "centered"},
+    ),
+    (
+        [
+            "count ~ x1 + (1 + x1 |p| g)",
+            "phi ~ 1 + (1 |p| g)",
+            "zi ~ 1 + (1 + x2 |p| g)",
+        ],
+        {"family": "zero_inflated_negative_binomial"},
+    ),
+    (
+        [
+            "part ~ x1 + (1 | h) + (1 |q| mm(g, g_2))",
+            "phi ~ (1 |p| h)",
+            "zoi ~ (1 |p| h)",
+            "coi ~ (1 |q| mm(g, g_2))",
+        ],
+        {"family": "zero_one_inflated_beta", "parameterization": "noncentered"},
+    ),
+)
+
 # Penalised smooths, of the mean and of other parameters.
 SMOOTHS = (
     ("y ~ x1 + s(x2, k=5)", {"compress": False}),
@@ -757,7 +783,8 @@ def _with_more_structure() -> dict[str, sp.Model]:
 
 def _with_formulas() -> dict[str, sp.Model]:
     data = small_data()
-    found = [sp.Model(formulas, data, **options) for formulas, options in FORMULAS]
+    every = (*FORMULAS, *JOINT)
+    found = [sp.Model(formulas, data, **options) for formulas, options in every]
     return {model.program.name: model for model in found}
 
 

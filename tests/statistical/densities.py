@@ -49,6 +49,14 @@ class Varying:
     b: np.ndarray
     nu: float = 5.0
     rho: float = 0.3
+    joint: np.ndarray | None = None  # correlations with those of other parameters, too
+
+    @property
+    def L_Omega(self) -> np.ndarray:
+        """Cholesky factor of the correlation matrix that belongs to the factor."""
+        if self.joint is None:
+            return self.chol_omega
+        return np.asarray(np.linalg.cholesky(self.joint))
 
     def log_density_of(self, deviations: np.ndarray, population: str) -> float:
         """Log density of deviations of groups, ``(J, Q)``, in their population."""
@@ -189,7 +197,39 @@ def random_point(model: sp.Model, rng: np.random.Generator) -> Point:
     for own in design.predictors:
         if own.monotonic:
             _make_monotonic(own, _of_predictor(point, own))
-    return replace(point, factors=tuple(_in_spans(model, point)))
+    point = replace(point, factors=tuple(_in_spans(model, point)))
+    return _with_joints(model, point, own_rng)
+
+
+def _with_joints(model: sp.Model, at: Point, rng: np.random.Generator) -> Point:
+    """Correlate the coefficients of the factors that an id joins."""
+    for design in model.design.predictors:
+        for factor in design.factors:
+            if factor.joint is None or factor.follows:
+                continue
+            ends = np.cumsum([len(x.coefficients) for x in factor.joint.parts])
+            wide = rng.normal(size=(ends[-1], ends[-1] + 1))
+            covariance = wide @ wide.T
+            scale = np.sqrt(np.diag(covariance))
+            R = covariance / np.outer(scale, scale)
+            for part, end in zip(factor.joint.parts, ends, strict=True):
+                own = slice(end - len(part.coefficients), end)
+                known = _of_predictor(at, model.design.parameter(part.parameter))
+                factors = list(known.factors)
+                factors[part.number] = replace(
+                    factors[part.number],
+                    chol_omega=np.linalg.cholesky(R[own, own]),
+                    joint=R if own.start == 0 else None,
+                )
+                at = _with_factors(at, part.parameter, tuple(factors))
+    return at
+
+
+def _with_factors(at: Point, parameter: str, factors: tuple[Varying, ...]) -> Point:
+    if parameter == "mean":
+        return replace(at, factors=factors)
+    changed = replace(at.formulas[parameter], factors=factors)
+    return replace(at, formulas=at.formulas | {parameter: changed})
 
 
 def _random_cutpoints(model: sp.Model, rng: np.random.Generator) -> np.ndarray:
@@ -295,7 +335,7 @@ def _random_chol(
 def log_density(model: sp.Model, data: pd.DataFrame, at: Point) -> float:
     """Log density of a point and the data, on the scale of what Stan declares."""
     at = within_priors(model, data, at)
-    total = _log_prior(model, data, at) + _log_of_deviations(model, at)
+    total = _log_prior(model, data, at) + _log_of_deviations(model, data, at)
     for own in model.design.predictors:
         if own.smooths:
             total += _log_of_smooths(model, own, _of_predictor(at, own))
@@ -464,7 +504,7 @@ def stan_parameters(model: sp.Model, data: pd.DataFrame, at: Point) -> dict[str,
         for number, varying in enumerate(at.factors):
             end = f"_{number + 1}" if number else ""
             deviations = varying.b - group_means(model, data, at, number)
-            found |= {f"tau{end}": varying.tau, f"L_Omega{end}": varying.chol_omega}
+            found |= {f"tau{end}": varying.tau, f"L_Omega{end}": varying.L_Omega}
             found |= {f"b{end}": varying.b, f"nu_u{end}": varying.nu}
             found[f"rho_u{end}"] = varying.rho
             moved = _line_at_center(model, number)
@@ -1223,7 +1263,7 @@ def _log_prior(model: sp.Model, data: pd.DataFrame, at: Point) -> float:
             total += log[f"rho_{factor.factor}"](varying.rho)
         if _is_correlated(model, factor):
             (shape,) = prior[f"Omega_{factor.factor}"].arguments
-            omega = varying.chol_omega @ varying.chol_omega.T
+            omega = varying.L_Omega @ varying.L_Omega.T
             total += (shape - 1) * np.log(np.linalg.det(omega))
     return float(total)
 
@@ -1366,7 +1406,7 @@ def _log_jacobian(model: sp.Model, varying: Varying, number: int) -> float:
 
 
 def _log_jacobian_of_correlations(varying: Varying) -> float:
-    diagonal = np.diag(varying.chol_omega)
+    diagonal = np.diag(varying.L_Omega)
     return float(np.arange(len(diagonal) - 1, -1, -1) @ np.log(diagonal))
 
 
@@ -1410,9 +1450,11 @@ def parameter_of_rows(model: sp.Model, data: pd.DataFrame, at: Point, name: str)
     for label, coefficient in zip(design.coefficients, own.beta, strict=True):
         eta += coefficient * _predictor(data, label)
     for factor, varying in zip(design.factors, own.factors, strict=True):
-        (groups,) = _groups_of_rows(model, data, factor)
-        for q, label in enumerate(factor.varying):
-            eta += varying.b[groups, q] * _predictor(data, label)
+        memberships = _groups_of_rows(model, data, factor)
+        for groups in memberships:
+            for q, label in enumerate(factor.varying):
+                own = varying.b[groups, q] * _predictor(data, label)
+                eta += own / len(memberships)
     return {"log": np.exp, "logit": expit, "identity": np.array}[design.link](eta)
 
 
@@ -1444,18 +1486,62 @@ def _log_prior_of_formulas(model: sp.Model, data: pd.DataFrame, at: Point) -> fl
                 total += log[f"rho_{stem}"](varying.rho)
             if _is_correlated(model, factor, name):
                 (shape,) = prior[f"Omega_{stem}"].arguments
-                omega = varying.chol_omega @ varying.chol_omega.T
+                omega = varying.L_Omega @ varying.L_Omega.T
                 total += (shape - 1) * np.log(np.linalg.det(omega))
     return float(total)
 
 
-def _log_of_deviations(model: sp.Model, at: Point) -> float:
+def _together(
+    model: sp.Model, data: pd.DataFrame, at: Point, factor: FactorDesign
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return deviations that an id joins, up to a factor's own, and their covariance.
+
+    Of those of the mean first, ``(J, D)``.
+    """
+    joint = factor.joint
+    assert joint is not None
+    R = _of_predictor(at, model.design.parameter(joint.parts[0].parameter))
+    R = R.factors[joint.parts[0].number].joint
+    deviations, tau = [], []
+    for part in joint.parts[: joint.place + 1]:
+        known = _of_predictor(at, model.design.parameter(part.parameter))
+        varying = known.factors[part.number]
+        mean = 0.0
+        if part.parameter == "mean":
+            mean = group_means(model, data, at, part.number)
+        deviations.append(varying.b - mean)
+        tau.append(varying.tau)
+    scales = np.concatenate(tau)
+    covariance = np.outer(scales, scales) * R[: len(scales), : len(scales)]
+    return np.concatenate(deviations, axis=1), covariance
+
+
+def _log_given_others(
+    model: sp.Model, data: pd.DataFrame, at: Point, factor: FactorDesign
+) -> float:
+    """Log density of standardized deviations, given those of other parameters.
+
+    What is joint, over what is of the others, and the volume of what Stan has.
+    """
+    u, covariance = _together(model, data, at, factor)
+    others = u.shape[1] - len(factor.coefficients)
+    both = stats.multivariate_normal(cov=covariance).logpdf(u)
+    before = stats.multivariate_normal(cov=covariance[:others, :others])
+    scales = np.diag(np.linalg.cholesky(covariance))[others:]
+    left = both - before.logpdf(u[:, :others]) + np.log(scales).sum()
+    return float(np.sum(left))
+
+
+def _log_of_deviations(model: sp.Model, data: pd.DataFrame, at: Point) -> float:
     """Log density of the deviations of formulas, and volume of what Stan has."""
     total = 0.0
     for design in model.design.formulas:
         for factor, varying in zip(
             design.factors, at.formulas[design.parameter].factors, strict=True
         ):
+            if factor.follows:
+                total += _log_given_others(model, data, at, factor)
+                continue
             total += _log_of_population(model, factor, varying, varying.b)
             total += len(varying.b) * np.log(np.diag(varying.chol)).sum()
             total += _log_jacobian_of_correlations(varying)
@@ -1474,8 +1560,13 @@ def _stan_parameters_of_formulas(
         found |= {f"alpha_c_{name}": own.intercept + means @ own.beta}
         for number, varying in enumerate(own.factors, 1):
             end = f"_{name}" + (f"_{number}" if number > 1 else "")
-            found |= {f"tau{end}": varying.tau, f"L_Omega{end}": varying.chol_omega}
+            found |= {f"tau{end}": varying.tau, f"L_Omega{end}": varying.L_Omega}
             found |= {f"nu_u{end}": varying.nu, f"rho_u{end}": varying.rho}
+            if design.factors[number - 1].follows:
+                u, covariance = _together(model, data, at, design.factors[number - 1])
+                z = np.linalg.solve(np.linalg.cholesky(covariance), u.T).T
+                found[f"z{end}"] = z[:, -len(varying.tau) :]
+                continue
             deviations = _independent(design.factors[number - 1], varying, varying.b)
             found[f"z{end}"] = np.linalg.solve(varying.chol, deviations.T).T
     return found

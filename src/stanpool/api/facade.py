@@ -76,16 +76,17 @@ class Model(PreparedModel):
     ----------
     formula
         Such as ``"y ~ x1 + x2 + (1 + x1 | g)"``, with ``||`` for uncorrelated
-        coefficients. ``offset(z)`` is added as it is. Parts of the outcome follow a bar
-        and are joined by ``+``: ``y | trials(n)`` for successes of trials; ``se(s)``
-        for known standard errors, ``se(s, sigma=True)`` if there is a residual scale as
-        well; ``exposure(e)``; ``weights(w)``, which multiply the log likelihood;
-        ``cens(c)`` and ``cens(c, upper)``, where ``c`` is ``none``, ``left``, ``right``
-        or ``interval`` (0, -1, 1, 2), and ``y`` and ``upper`` are the ends of an
-        interval; for times to an event it is ``time | cens(1 - event)``; ``trunc(lower,
-        upper)``, if outcomes beyond the bounds are never observed, and outcomes equal
-        to a bound are: ``count | trunc(1)`` has no zeros; ``y | quantile(0.9)`` of
-        asymmetric_laplace outcomes. The outcome, offsets and the
+        coefficients, and ``|id|`` for those that are correlated with the coefficients
+        of other formulas. ``offset(z)`` is added as it is. Parts of the outcome follow
+        a bar and are joined by ``+``: ``y | trials(n)`` for successes of trials;
+        ``se(s)`` for known standard errors, ``se(s, sigma=True)`` if there is a
+        residual scale as well; ``exposure(e)``; ``weights(w)``, which multiply the log
+        likelihood; ``cens(c)`` and ``cens(c, upper)``, where ``c`` is ``none``,
+        ``left``, ``right`` or ``interval`` (0, -1, 1, 2), and ``y`` and ``upper`` are
+        the ends of an interval; for times to an event it is ``time | cens(1 - event)``;
+        ``trunc(lower, upper)``, if outcomes beyond the bounds are never observed, and
+        outcomes equal to a bound are: ``count | trunc(1)`` has no zeros; ``y |
+        quantile(0.9)`` of asymmetric_laplace outcomes. The outcome, offsets and the
         arguments of the parts can be arithmetic expressions of columns, as in ``post -
         pre`` and ``trials(n + m)``. Among predictors, where ``+ - * / : **`` combine
         terms, arithmetic is written ``I(x**2)``. Formulas can use comparisons, NumPy's

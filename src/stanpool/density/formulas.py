@@ -4,7 +4,8 @@ Predictors are centered where they are far from 0. A parameter :math:`\theta` of
 is :math:`g^{-1}(\alpha + (x_n - \bar x)' \beta + \sum z_n' u_{j(n)})` with the link g,
 where the deviations of a factor's groups are :math:`u_j = L v_j`,
 :math:`v_j \sim N(0, I)`, :math:`L = diag(\tau) L_\Omega`. All of it is in the user's
-units.
+units. Where an id correlates them with those of other parameters, :math:`v_j` has those
+of these first, and :math:`L` the last rows of the factor of all.
 
 The coefficients of smooths, of any parameter, are :math:`\beta_k \sim N(0, \tau)` with
 the scale of their smooth; programs sample :math:`\beta_k / \tau^{1 - w}`. Those of
@@ -30,7 +31,7 @@ from stanpool.density.rows import related, sparse_effects
 if TYPE_CHECKING:
     from scipy.sparse import csr_array  # type: ignore[import-untyped]
 
-    from stanpool.data.design.design import Design, ParameterDesign
+    from stanpool.data.design.design import Design, ParameterDesign, Part
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +74,13 @@ class Formula:
     def _deviations(self, values: Mapping[str, Array], place: int) -> Array:
         """Return the deviations of a factor's groups, ``(J, Q)``."""
         z, tau = values[self._name("z", place)], values[self._name("tau", place)]
+        joint = self.design.factors[place].joint
+        if joint is not None:
+            names = [_variable("z", part) for part in joint.before]
+            z = np.column_stack([*(values[name] for name in names), z])
+            chol = values[_variable("L_Omega", joint.first)]
+            rows = chol[z.shape[1] - len(tau) : z.shape[1], : z.shape[1]]
+            return z @ (tau[:, None] * rows).T
         chol = values.get(self._name("L_Omega", place), np.eye(len(tau)))
         v = z @ (tau[:, None] * chol).T
         rho = values.get(self._name("rho_u", place))
@@ -114,6 +122,13 @@ def formula_of(design: Design, name: str) -> tuple[str, ParameterDesign] | None:
         if name.endswith(f"_{own.parameter}"):
             return name.removesuffix(f"_{own.parameter}"), own
     return None
+
+
+def _variable(base: str, part: Part) -> str:
+    """Name a variable of groups whose coefficients an id correlates with others."""
+    of = "" if part.parameter == "mean" else f"_{part.parameter}"
+    number = f"_{part.number + 1}" if part.number else ""
+    return f"{base}{of}{number}"
 
 
 def with_smooths(

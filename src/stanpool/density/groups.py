@@ -123,7 +123,14 @@ class Groups:
             tau = np.asarray(unit * np.abs(x) * np.sqrt(1.0 + np.square(x)))
         else:
             tau = values[self.name("tau")]
-        return tau, values.get(self.name("L_Omega"), np.eye(len(tau)))
+        chol = values.get(self.name("L_Omega"), np.eye(len(tau)))
+        # The first rows are its own where others' coefficients are correlated with it.
+        return tau, chol[: len(tau), : len(tau)]
+
+    def standardized(self, values: Mapping[str, Array], u: Array) -> Array:
+        """Return what deviations are made of, standardized: ``(J, D)``."""
+        tau, chol = self.scales(values)
+        return np.asarray(np.linalg.solve(tau[:, None] * chol, u.T).T)
 
     @property
     def within(self) -> tuple[int, ...]:

@@ -139,8 +139,11 @@ class LogPosterior:
                 for x in own.within
                 if (u := deviations[x]) is not None
             ]
-            deviations[place], term = own.deviations(values, population, outer)
+            u, term = own.deviations(values, population, outer)
+            deviations[place] = u
             found.append(term)
+            if own.factor.joint is not None and u is not None:
+                values[own.name("z")] = own.standardized(values, u)
         found += [prior(values[name]) for name, prior in self._priors.items()]
         if "log_sigma" in declared:  # has the prior of sigma
             found.append(float(declared["log_sigma"]))

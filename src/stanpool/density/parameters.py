@@ -235,7 +235,7 @@ def _shape(model: PreparedModel, base: str, place: int) -> tuple[int, ...]:
     return {
         "tau": (width,),
         "tau_root": (width,),
-        "L_Omega": (width, width),
+        "L_Omega": (len(factor.correlated), len(factor.correlated)),
         "z": (factor.independent, width),
         "b": (len(factor.labels), width),
         "b_c": (len(factor.labels), width),
@@ -268,7 +268,8 @@ def _shape_of_formula(base: str, own: ParameterDesign, place: int) -> tuple[int,
         raise LookupError(base)
     factor = own.factors[place]
     width = len(factor.coefficients)
-    shapes = {"tau": (width,), "L_Omega": (width, width)}
+    correlated = len(factor.correlated)
+    shapes = {"tau": (width,), "L_Omega": (correlated, correlated)}
     return shapes.get(base, (factor.independent, width))
 
 

@@ -7,8 +7,9 @@ Standard library only. Everything here is a frozen value; changing a model is
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from stanpool.base.arguments import check_fields, public
@@ -71,6 +72,9 @@ class GroupTerm:
         and others say of which series a row is.
     population
         The distribution of the groups' coefficients: one of ``POPULATIONS``.
+    id
+        A name that the terms of several linear predictors share whose coefficients are
+        correlated; empty where there is none.
 
     Examples
     --------
@@ -88,6 +92,7 @@ class GroupTerm:
     covariance: str = ""
     structure: str = ""
     population: str = NORMAL
+    id: str = ""
 
     def __post_init__(self) -> None:
         """Check that each field is of its type."""
@@ -359,6 +364,19 @@ class ModelSpec:
         return (*self.groups, *of_others)
 
     @property
+    def predictors(self) -> tuple[tuple[str, tuple[GroupTerm, ...]], ...]:
+        """The parameters that have formulas, the mean first, and their group terms."""
+        others = ((each.parameter, each.groups) for each in self.formulas)
+        return (("mean", self.groups), *others)
+
+    @property
+    def shared_ids(self) -> frozenset[str]:
+        """The ids of group terms that several linear predictors share."""
+        own = [{term.id for term in groups} for _, groups in self.predictors]
+        counts = Counter(each for ids in own for each in ids)
+        return frozenset(each for each, count in counts.items() if each and count > 1)
+
+    @property
     def all_expressions(self) -> tuple[str, ...]:
         """The outcome, the offsets and all that parts of the outcome are given."""
         given = (self.trials, self.se, self.exposure, self.weights, self.cens)
@@ -472,6 +490,8 @@ class ModelSpec:
                 + (" Write se(column, sigma=True)." if self.se else "")
             )
         self._check_formulas(family)
+        for own in sorted(self.shared_ids):
+            self._check_id(own)
         names = [group.factor for group in self.groups]
         if len(set(names)) < len(names):
             raise SpecError(
@@ -506,6 +526,36 @@ class ModelSpec:
                     f"{quote(name)}, here of "
                     f"{quote_list(each.factor for each in formula.groups)}. Leave "
                     "them out, or pass pooling='partial'."
+                )
+
+    def _check_id(self, own: str) -> None:
+        """Check that the terms that share an id are of groups that can be joined."""
+        found: dict[str, dict[str, GroupTerm]] = {}
+        for name, groups in self.predictors:
+            terms = {each.factor: each for each in groups if each.id == own}
+            found |= {name: terms} if terms else {}
+        (first, known), *others = found.items()
+        for term in known.values():
+            if term.is_related or term.population != NORMAL or not term.correlated:
+                raise SpecError(
+                    f"the id {quote(own)} correlates coefficients of groups that are "
+                    "independent of each other and normal, and the term of "
+                    f"{quote(term.factor)} states something else. Leave out the id, or "
+                    f"write (1 |{own}| {term.key[0]})."
+                )
+        for name, terms in others:
+            same = terms.keys() == known.keys() and all(
+                replace(each, intercept=True, terms=())
+                == replace(known[each.factor], intercept=True, terms=())
+                for each in terms.values()
+            )
+            if not same:
+                raise SpecError(
+                    f"the id {quote(own)} is of the groups of {quote_list(known)} in "
+                    f"the formula of {_called(first)}, and of those of "
+                    f"{quote_list(terms)} in that of {_called(name)}. Coefficients are "
+                    "correlated within the same groups: name the same groups, with the "
+                    "same weights, in both; or give the terms different ids."
                 )
 
     def _check_parameter(self, name: str, family: Family) -> None:
@@ -591,6 +641,11 @@ class ModelSpec:
             )
         if self.trunc is not None:
             _check_bounds(self.trunc)
+
+
+def _called(parameter: str) -> str:
+    """Name a linear predictor by what a user's formula has on its left side."""
+    return "the outcome" if parameter == "mean" else quote(parameter)
 
 
 def _is_smooth(text: str) -> bool:

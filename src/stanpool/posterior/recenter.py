@@ -23,8 +23,8 @@ import numpy as np
 
 from stanpool.base.arrays import BLOCK, Array
 from stanpool.data.design.centers import centered_design, centering_matrix
-from stanpool.data.design.design import Design, FactorDesign, ParameterDesign
-from stanpool.model.terms.names import GroupNames
+from stanpool.data.design.design import Design, ParameterDesign
+from stanpool.model.terms.names import Correlations, GroupNames
 from stanpool.posterior.coefficients import Coefficients, coefficients, flat
 
 if TYPE_CHECKING:
@@ -179,7 +179,8 @@ def _transformed_predictor(
         names = GroupNames.of(factor.factor, own.parameter)
         changed = _with(changed, {names.b: b})
         if is_pooled and np.any(move != np.eye(len(move))):
-            changed = _with_population(changed, factor, names, move)
+            correlations = Correlations.of(factor, own.parameter)
+            changed = _with_population(changed, names.tau, correlations, move)
     return changed
 
 
@@ -193,14 +194,29 @@ def _with(posterior: xr.Dataset, variables: Mapping[str, Array]) -> xr.Dataset:
 
 
 def _with_population(
-    posterior: xr.Dataset, factor: FactorDesign, names: GroupNames, own: Array
+    posterior: xr.Dataset, name: str, correlations: Correlations, own: Array
 ) -> xr.Dataset:
-    """Replace the scales and the correlations of a factor's coefficients."""
-    tau, omega = flat(posterior[names.tau]), flat(posterior[names.Omega])
-    width = tau.shape[1]
-    loadings = np.kron(np.eye(width // len(own)), own) * tau[:, None]
+    """Replace the scales and the correlations of a factor's coefficients.
+
+    Parameters
+    ----------
+    posterior
+        The draws.
+    name
+        The variable of the scales.
+    correlations
+        Where the correlations are, those with other coefficients among them.
+    own
+        The matrix of the transformation of the predictors' coefficients.
+    """
+    tau, omega = flat(posterior[name]), flat(posterior[correlations.name])
+    at, width = correlations.own, tau.shape[1]
+    loadings = np.zeros(omega.shape)
+    loadings[:] = np.eye(omega.shape[1])
+    loadings[:, at, at] = np.kron(np.eye(width // len(own)), own) * tau[:, None]
     covariance = loadings @ omega @ np.swapaxes(loadings, 1, 2)
-    tau = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
-    omega = covariance / (tau[:, :, None] * tau[:, None])
-    omega[:, range(width), range(width)] = 1.0
-    return _with(posterior, {names.tau: tau, names.Omega: omega})
+    sd = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
+    omega = covariance / (sd[:, :, None] * sd[:, None])
+    every = range(omega.shape[1])
+    omega[:, every, every] = 1.0
+    return _with(posterior, {name: sd[:, at], correlations.name: omega})

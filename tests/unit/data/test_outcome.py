@@ -76,7 +76,7 @@ class TestFormulas:
             (["sgima ~ x1"], "student_t", "Did you mean 'sigma'"),
             (["zi ~ x1"], "poisson", "with 'zi': 'zero_inflated_poisson'"),
             (["x1 ~ x2"], "gaussian", "first formula is that of the outcome"),
-            (["sigma ~ x1 + (1 |i| g)"], "gaussian", "several formulas"),
+            (["sigma ~ x1 + (1 |i j| g)"], "gaussian", "several formulas"),
             (["sigma ~ x1 + x1_twice"], "gaussian", "formula of 'sigma': .*x1_twice"),
             (["cutpoint ~ x1"], "ordinal", "no parameter"),
             (["sigma ~ 0"], "gaussian", "nothing to estimate"),
@@ -127,6 +127,57 @@ class TestFormulas:
         assert formulas_of(wanted) == ["y ~ 1 + x1 + (1 | g)", "sigma ~ 1 + x2"]
         with pytest.raises(SpecError, match=r"'tau ~ x2', which is one of 'tau'"):
             Model({"y": "x1", "sigma": "tau ~ x2"}, small_data())
+
+    def test_ids_join_terms_of_the_same_groups(self) -> None:
+        formulas = ["y ~ x1 + (1 + x1 |p| g)", "sigma ~ x2 + (1 |p| g)"]
+        model = Model(formulas, small_data())
+        first, second = (own.factors[0] for own in model.design.predictors)
+        assert first.joint is not None
+        assert first.joint.coefficients == ("Intercept", "x1", "sigma_Intercept")
+        assert (first.follows, second.follows) == (False, True)
+        assert formulas_of(model.spec) == [
+            "y ~ 1 + x1 + (1 + x1 |p| g)",
+            "sigma ~ 1 + x2 + (1 |p| g)",
+        ]
+        assert Model(formulas_of(model.spec), small_data()).spec == model.spec
+        complete = model.with_(pooling="complete")
+        assert not any(own.factors for own in complete.design.predictors)
+
+    def test_ids_that_one_formula_has_alone_say_nothing(self) -> None:
+        formulas = ["y ~ x1 + (1 + x1 {}| g)", "sigma ~ (1 {}| g)"]
+        plain, named = (
+            Model(
+                [text.format(id) for text, id in zip(formulas, ids, strict=True)],
+                small_data(),
+            )
+            for ids in (("", ""), ("|p", "|q"))
+        )
+        assert named.spec == plain.spec
+
+    @pytest.mark.parametrize(
+        ("of_mean", "of_sigma", "said"),
+        [
+            ("(1 |p| g)", "(1 |p| h)", "'p' is of the groups of 'g' .*'h' in that of"),
+            ("(1 |p| g/h)", "(1 |p| g)", "'g', 'g:h' in the formula of the outcome"),
+            (
+                "(1 |p| mm(g, g_2))",
+                "(1 |p| mm(g, g_2, weights=(w, w)))",
+                "same weights",
+            ),
+            ("(1 |p| gr(g, dist='laplace'))", "(1 |p| g)", "independent .* and normal"),
+            (
+                "(1 |p| g) + (0 + x1 |p| g)",
+                "(1 |p| g)",
+                r"write all .*\(1 \+ x \|p\| g",
+            ),
+            ("(1 |p-q| g)", "(1 |p| g)", "an id between two"),
+        ],
+    )
+    def test_ids_of_different_groups_are_refused(
+        self, of_mean: str, of_sigma: str, said: str
+    ) -> None:
+        with pytest.raises(SpecError, match=said):
+            Model([f"y ~ x1 + {of_mean}", f"sigma ~ x2 + {of_sigma}"], small_data())
 
     def test_contradictions_are_refused(self) -> None:
         with pytest.raises(SpecError, match=r"residual='h' and .*\(1 \| g\)"):

@@ -39,6 +39,7 @@ from stanpool.data.design.predictors.parameters import (
     columns_of,
     encodings_of,
     read_terms,
+    with_joints,
 )
 from stanpool.data.design.rank import (
     SurrogateRows,
@@ -83,6 +84,7 @@ def build_design(
     x, labels = population.values[:, first:], population.labels[first:]
     seen = columns_of(x, labels, factors)
     parameters, encodings = build_parameters(spec, frame)
+    factors, parameters = with_joints(spec, factors, parameters)
     ones, outcome, offset = None, y, build_offset(spec, evaluated)
     if surrogates is not None:
         ones, outcome, offset = surrogates.ones, surrogates.y, surrogates.offset

@@ -23,6 +23,70 @@ from stanpool.language.model_spec import NORMAL
 
 
 @dataclass(frozen=True)
+class Part:
+    """The coefficients of one linear predictor among those that an id correlates.
+
+    Attributes
+    ----------
+    parameter, link
+        Whose linear predictor it is, and by which link.
+    number
+        Which of its factors, counted from 0.
+    coefficients
+        The labels of a group's coefficients.
+    """
+
+    parameter: str
+    link: str
+    number: int
+    coefficients: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Joint:
+    """Coefficients of groups that are correlated across linear predictors.
+
+    Attributes
+    ----------
+    id
+        The name that the terms share.
+    parts
+        The linear predictors that have them, the mean's first if it is one.
+    place
+        Which of these the factor is of that this belongs to, counted from 0.
+    """
+
+    id: str
+    parts: tuple[Part, ...]
+    place: int
+
+    @property
+    def coefficients(self) -> tuple[str, ...]:
+        """The labels of all coefficients; those of the mean are as they are."""
+        return tuple(
+            label if part.parameter == "mean" else f"{part.parameter}_{label}"
+            for part in self.parts
+            for label in part.coefficients
+        )
+
+    @property
+    def first(self) -> Part:
+        """The part to which the correlations belong."""
+        return self.parts[0]
+
+    @property
+    def before(self) -> tuple[Part, ...]:
+        """The parts that come before the factor's own."""
+        return self.parts[: self.place]
+
+    @property
+    def own(self) -> slice:
+        """Where the factor's own coefficients are among all."""
+        start = sum(len(part.coefficients) for part in self.before)
+        return slice(start, start + len(self.parts[self.place].coefficients))
+
+
+@dataclass(frozen=True)
 class FactorDesign:
     """The group side of one grouping factor: an index per row, never a dense matrix.
 
@@ -65,6 +129,9 @@ class FactorDesign:
         independent.
     population
         The distribution of coefficients about their means, one of ``POPULATIONS``.
+    joint
+        The coefficients of other linear predictors that its own are correlated with;
+        None where there are none.
     """
 
     factor: str
@@ -82,6 +149,26 @@ class FactorDesign:
     uncenter: np.ndarray | None = None
     root: Root | None = None
     population: str = NORMAL
+    joint: Joint | None = None
+
+    @property
+    def is_correlated(self) -> bool:
+        """Whether its coefficients are correlated with each other."""
+        return not self.uncorrelated and len(self.coefficients) > 1
+
+    @property
+    def follows(self) -> bool:
+        """Whether its correlations belong to a factor of another predictor."""
+        return self.joint is not None and self.joint.place > 0
+
+    @property
+    def correlated(self) -> tuple[str, ...]:
+        """The labels of the coefficients whose correlation matrix belongs to it."""
+        if self.follows:
+            return ()
+        if self.joint is not None:
+            return self.joint.coefficients
+        return self.coefficients if self.is_correlated else ()
 
     @property
     def is_normal(self) -> bool:

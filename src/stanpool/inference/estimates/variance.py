@@ -23,7 +23,7 @@ from stanpool.inference.prediction.rows import GroupTerms, linear_predictor_with
 from stanpool.language.family import FAMILIES
 from stanpool.language.formulas.formula import outcome_name
 from stanpool.language.model_spec import ModelSpec
-from stanpool.model.terms.names import GroupNames
+from stanpool.model.terms.names import Correlations, GroupNames
 from stanpool.posterior.coefficients import Coefficients, coefficients, flat
 from stanpool.posterior.recenter import center_fit
 
@@ -309,9 +309,10 @@ def _variance_of(fit: FitResult, factor: FactorDesign) -> Array:
         with np.errstate(divide="ignore"):
             tau = tau * np.sqrt(np.where(nu > 2, nu / np.maximum(nu - 2, 0), np.inf))
     square = (factor.Z * factor.variances[:, None]).T @ factor.Z / len(factor.Z)
-    if names.Omega not in fit.posterior:
+    if not factor.is_correlated:
         return np.asarray(np.square(tau) @ np.diag(square))
-    omega = flat(fit.posterior[names.Omega])
+    known = Correlations.of(factor)
+    omega = flat(fit.posterior[known.name])[:, known.own, known.own]
     return np.asarray(np.einsum("sa,sab,sb,ab->s", tau, omega, tau, square))
 
 

@@ -7,7 +7,7 @@ every chunk of rows, for every order of the rows, and in every call.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -24,7 +24,7 @@ from stanpool.posterior.coefficients import Coefficients, coefficients, flat
 if TYPE_CHECKING:
     import xarray as xr
 
-    from stanpool.data.design.design import Design
+    from stanpool.data.design.design import Design, Part
     from stanpool.model.fit_result import FitResult
     from stanpool.model.prepared_model import PreparedModel
 
@@ -158,6 +158,37 @@ class LinearPredictor:
             found = coefficients(self.model, self.posterior, parameter)
             self._others[parameter] = found
         return self._others[parameter]
+
+    def given_others(
+        self, number: int, others: Callable[[Part], Array]
+    ) -> tuple[Array, Array]:
+        """Return how deviations of a group are distributed given other parameters'.
+
+        Parameters
+        ----------
+        number
+            Which factor of the mean.
+        others
+            The group's deviations of another parameter with which an id correlates
+            them, shape ``(S, Q)``.
+
+        Returns
+        -------
+        tuple
+            The mean, shape ``(S, D * Q)``, and the Cholesky factor of the covariance.
+        """
+        own = self.coefficients.factors[number]
+        assert own.tau is not None
+        if own.joint is None:
+            return np.zeros(own.tau.shape), own.chol
+        units = []
+        for part in own.joint.design.parts:
+            if part.parameter != own.parameter:
+                drawn = self.coefficients_of(part.parameter).factors[part.number]
+                assert drawn.tau is not None
+                units.append(others(part) / drawn.tau)
+        mean, chol = own.joint.given_others(np.concatenate(units, axis=1))
+        return own.tau * mean, own.tau[..., None] * chol
 
     @cached_property
     def _others(self) -> dict[str, Coefficients]:

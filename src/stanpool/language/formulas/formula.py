@@ -70,23 +70,23 @@ def parse_formula(text: str, functions: Collection[str] = ()) -> Formula:
     text
         An outcome, ``~``, population terms, and group terms:
         ``(1 + x | g)``, or ``||`` for coefficients that are uncorrelated where
-        predictors are 0 (``center(x)`` says that 0 is elsewhere); ``a/b`` for groups
-        ``b`` nested in ``a``, ``a:b`` for combinations, ``mm(g1, g2)`` for multiple
-        membership, where a row gets the mean of its groups' deviations, or
-        ``mm(g1, g2, weights=(w1, w2))``, where it gets their sum with these weights, as
-        they are; ``gr(species, cov=A)`` for groups with a known covariance, and
-        ``gr(school, dist="student_t")`` or ``dist="laplace"`` for another population;
-        ``icar(region, W)``, ``bym2(region, W)`` and ``car(region, W)`` for regions that
-        are like their neighbours; ``rw1(year)`` and ``rw2(year)`` for random walks in
-        time, ``ar1(year)`` for an autoregression, and ``rw1(year | g)`` for one of each
-        group; ``factors(user, item, rank=2)`` for latent factors;
-        ``s(x)`` and ``t2(x, z)`` for penalised smooths; ``offset(z)`` is
-        added to the linear predictor as it is. Parts of
-        the outcome are ``trials(n)``, ``se(s)``, ``se(s, sigma=True)``,
-        ``exposure(e)``, ``weights(w)``, ``cens(c)``, ``cens(c, upper)``,
-        ``trunc(lower, upper)`` and ``quantile(0.9)``, joined by ``+``. The outcome,
-        offsets and what the parts are given is arithmetic of columns. Names that are
-        not plain identifiers stand in backticks; a backtick inside is doubled.
+        predictors are 0 (``center(x)`` says that 0 is elsewhere), or ``|id|`` for
+        coefficients that are correlated with those of other formulas with this id;
+        ``a/b`` for groups ``b`` nested in ``a``, ``a:b`` for combinations, ``mm(g1,
+        g2)`` for multiple membership, where a row gets the mean of its groups'
+        deviations, or ``mm(g1, g2, weights=(w1, w2))``, where it gets their sum with
+        these weights, as they are; ``gr(species, cov=A)`` for groups with a known
+        covariance, and ``gr(school, dist="student_t")`` or ``dist="laplace"`` for
+        another population; ``icar(region, W)``, ``bym2(region, W)`` and ``car(region,
+        W)`` for regions that are like their neighbours; ``rw1(year)`` and ``rw2(year)``
+        for random walks in time, ``ar1(year)`` for an autoregression, and ``rw1(year |
+        g)`` for one of each group; ``factors(user, item, rank=2)`` for latent factors;
+        ``s(x)`` and ``t2(x, z)`` for penalised smooths; ``offset(z)`` is added to the
+        linear predictor as it is. Parts of the outcome are ``trials(n)``, ``se(s)``,
+        ``se(s, sigma=True)``, ``exposure(e)``, ``weights(w)``, ``cens(c)``, ``cens(c,
+        upper)``, ``trunc(lower, upper)`` and ``quantile(0.9)``, joined by ``+``. The
+        outcome, offsets and what the parts are given is arithmetic of columns. Names
+        that are not plain identifiers stand in backticks; a backtick inside is doubled.
     functions
         The names of a user's own functions.
 
@@ -344,14 +344,15 @@ def _is_group_term(span: Span) -> bool:
 
 
 def _read_group_term(span: Span, functions: Collection[str]) -> list[GroupTerm]:
-    """Read ``(1 + x | g)`` or ``(1 + x || g)``; nesting gives one term a level."""
+    """Read ``(1 + x | g)``, ``||`` or ``|id|``; nesting gives one term a level."""
     inside = span.part(1, len(span.text) - 1)
     bars = [position for position, char in top_level(inside) if char == "|"]
-    if len(bars) > 2 or (len(bars) == 2 and bars[1] != bars[0] + 1):
+    name = inside.part(bars[0] + 1, bars[-1]).text.strip() if len(bars) > 1 else ""
+    if len(bars) > 2 or (name and not name.isidentifier()):
         raise inside.error(
-            "a group term has one '|' (or '||'), as in '(1 + x | g)'. Correlations "
-            "between the group effects of several formulas, which other tools write "
-            "'(1 |id| g)', are not offered."
+            "a group term has one '|' (or '||'), as in '(1 + x | g)'; or an id between "
+            "two, as in '(1 |p| g)', that terms of several formulas share whose "
+            "coefficients are correlated."
         )
     left = inside.part(0, bars[0]).strip()
     right = inside.part(bars[-1] + 1, len(inside.text)).strip()
@@ -369,7 +370,8 @@ def _read_group_term(span: Span, functions: Collection[str]) -> list[GroupTerm]:
             terms.append(_population_term(sign, term, functions, varies=True))
     if not (intercept or terms):
         raise left.error("nothing varies in this group term; write '(1 | g)'.")
-    shared = GroupTerm("", intercept, tuple(terms), correlated=len(bars) == 1)
+    correlated = len(bars) == 1 or bool(name)
+    shared = GroupTerm("", intercept, tuple(terms), correlated=correlated, id=name)
     return [replace(shared, **factor) for factor in _read_factors(right)]
 
 
@@ -558,6 +560,11 @@ def _add(groups: list[GroupTerm], other: GroupTerm, span: Span) -> None:
             f"the same coefficient varies twice over {quote(group.factor)}."
         )
     both = (group, other)
+    if any(each.id for each in both):
+        raise span.error(
+            "a formula has one term of a factor's groups with an id: write all their "
+            f"coefficients in it, as in (1 + x |p| {group.factor})."
+        )
     if any(each.correlated and each.intercept + len(each.terms) > 1 for each in both):
         raise span.error(
             "two group terms of one factor must each have a single coefficient, or "

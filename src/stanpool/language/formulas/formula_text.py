@@ -134,6 +134,7 @@ def _predictor(spec: ModelSpec | ParameterFormula) -> str:
             terms += f" + {group.structure}({column}{of_each}{known})"
             continue
         bar = "|" if group.correlated else "||"
+        bar = f"|{group.id}|" if group.id else bar
         inside = _sum(group.intercept, group.terms)
         terms += f" + ({inside} {bar} {_factor_text(group)})"
     return terms

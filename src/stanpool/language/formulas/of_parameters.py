@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from stanpool.base.errors import SpecError, quote
 from stanpool.language.formulas.formula import Formula, parse_formula
@@ -44,7 +46,7 @@ def parse_formulas(
     if isinstance(texts, Mapping):
         texts = [_with_left_side(*each) for each in texts.items()]
     if isinstance(texts, str) or not isinstance(texts, Sequence):
-        return parse_formula(texts, functions), None
+        return _without_unshared_ids([parse_formula(texts, functions)])[0], None
     if not texts:
         raise SpecError(
             "there is no formula; a model is stated by one such as 'y ~ x', and others "
@@ -52,6 +54,7 @@ def parse_formulas(
         )
     first = parse_formula(texts[0], functions)
     others = [_of_parameter(text, functions) for text in texts[1:]]
+    first, *others = _without_unshared_ids([first, *others])
     residual = None
     for other in list(others):
         if other == _scales_of_groups(other):
@@ -87,6 +90,25 @@ def _of_parameter(text: str, functions: Collection[str]) -> ParameterFormula:
             "terms, and without '|' on the left side, offset() and factors()."
         )
     return ParameterFormula(read.outcome, read.intercept, read.terms, read.groups)
+
+
+def _without_unshared_ids(
+    formulas: Sequence[Formula | ParameterFormula],
+) -> list[Any]:
+    """Leave out ids that one formula has alone, with whose terms nothing is shared."""
+    counts = Counter(
+        each for own in formulas for each in {term.id for term in own.groups}
+    )
+    return [
+        replace(
+            own,
+            groups=tuple(
+                replace(term, id=term.id if counts[term.id] > 1 else "")
+                for term in own.groups
+            ),
+        )
+        for own in formulas
+    ]
 
 
 def _scales_of_groups(formula: ParameterFormula) -> ParameterFormula | None:

@@ -60,7 +60,7 @@ from stanpool.model.description.symbols import (
     symbol_of_parameter,
 )
 from stanpool.model.prepared_model import PreparedModel
-from stanpool.model.priors.defaults import correlated_factors, is_correlated
+from stanpool.model.priors.defaults import correlated_factors
 
 _MOST_PREDICTORS = 12  # that are written one by one
 _OF_NEIGHBOURS = {
@@ -327,7 +327,7 @@ def _groups(symbols: Symbols) -> Iterator[Statement]:
                     yield _of_values(symbols, own, factor)
                 else:
                     both = symbols, own, factor
-                    yield from _of_factor(*both, is_correlated(factor))
+                    yield from _of_factor(*both, factor.is_correlated)
     for own in design.predictors:
         for smooth in own.monotonic:
             yield _of_monotonic_effect(symbols, smooth, own.parameter)
@@ -383,23 +383,19 @@ def _of_values(
 def _of_factor(
     symbols: Symbols, own: ParameterDesign, factor: FactorDesign, correlated: bool
 ) -> Iterator[Statement]:
-    """State the population of a factor's coefficients."""
+    """State the population of a factor's coefficients, with all it is joined to."""
+    if factor.follows:
+        return
     at, name = symbols.letters[factor.factor], factor.factor
-    means = [_mean(symbols, own, factor, label) for label in factor.varying]
-    coefficients, scales = (
-        [
-            *(
-                symbols.coefficient(
-                    label, at=(at,), factor=name, parameter=own.parameter
-                )
-                for label in factor.varying
-            )
-        ],
-        [
-            symbols.scale(label, name, parameter=own.parameter)
-            for label in factor.varying
-        ],
-    )
+    means, coefficients, scales = list[Math](), list[Math](), list[Math]()
+    for predictor, each in _joined(symbols, own, factor):
+        of = predictor.parameter
+        for label in each.varying:
+            means.append(_mean(symbols, predictor, each, label))
+            known = {"factor": name, "parameter": of}
+            coefficients.append(symbols.coefficient(label, at=(at,), **known))
+            scales.append(symbols.scale(label, name, parameter=of))
+    correlated = correlated or factor.joint is not None
     remark = _remark_on(symbols, factor)
     over = CATEGORY if symbols.is_categorical else None
     if not correlated:
@@ -418,6 +414,19 @@ def _of_factor(
     diagonal = call("diag", *vector)
     product = line(diagonal, "*", correlations, "*", diagonal)
     yield Statement("groups", matrix, "=", product)
+
+
+def _joined(
+    symbols: Symbols, own: ParameterDesign, factor: FactorDesign
+) -> Iterator[tuple[ParameterDesign, FactorDesign]]:
+    """Yield a predictor and its factor, and those that an id joins to these."""
+    if factor.joint is None:
+        yield own, factor
+        return
+    for part in factor.joint.parts:
+        predictor = symbols.design.parameter(part.parameter)
+        assert predictor is not None
+        yield predictor, predictor.factors[part.number]
 
 
 def _population(

@@ -55,14 +55,12 @@ def parameters_with_defaults(spec: ModelSpec, design: Design) -> Iterator[Defaul
     """Yield class, label, names (most specific first), default and its rule."""
     scales = default_scales(spec, design)
     yield from _population(spec, design, scales)
-    for factor, correlated in zip(
-        design.factors, correlated_factors(spec, design), strict=True
-    ):
+    for factor in design.factors:
         if spec.pooling == "none":
             yield from _own_coefficients(spec, design, factor, scales)
         else:
             yield from _population_scales(design, factor, scales)
-        if correlated:
+        if factor.correlated and spec.pooling == "partial":
             block = f"Omega{factor_suffix(design, factor.factor)}"
             names = [f"Omega_{factor.factor}", "Omega"]
             yield (
@@ -265,21 +263,11 @@ def factor_suffix(design: Design, factor: str) -> str:
 
 
 def correlated_factors(spec: ModelSpec, design: Design) -> tuple[bool, ...]:
-    """Say for each factor whether it has a correlation matrix to estimate."""
-    terms = {term.factor: term for term in spec.groups}
-    return tuple(
-        spec.pooling == "partial"
-        and terms[factor.factor].correlated
-        and len(factor.coefficients) > 1
-        for factor in design.factors
-    )
+    """Say for each factor whether correlations of its coefficients are estimated."""
+    is_pooled = spec.pooling == "partial"
+    return tuple(is_pooled and factor.is_correlated for factor in design.factors)
 
 
 def _round(value: float) -> float:
     """Round to three significant digits: a prior is not more exact than that."""
     return float(f"{value:.3g}")
-
-
-def is_correlated(factor: FactorDesign) -> bool:
-    """Say whether correlations are estimated of a factor of a parameter's formula."""
-    return not factor.uncorrelated and len(factor.coefficients) > 1

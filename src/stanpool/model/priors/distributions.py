@@ -9,7 +9,7 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -143,13 +143,20 @@ class PriorDraws:
         self.drawn["beta_local", 1] = local
         self.drawn["beta_global", 1], self.drawn["beta_slab", 1] = shared, slab
 
-    def correlations(self, name: str, size: int) -> Array:
+    def correlations(self, name: str, labels: Sequence[str]) -> Array:
         """Draw Cholesky factors of LKJ correlation matrices, ``(draw, D, D)``.
 
         This is the onion method of [1]_: each row has a beta-distributed squared length
-        and a uniform direction.
+        and a uniform direction. Those of a class are drawn once.
+
+        Parameters
+        ----------
+        name, labels
+            The class, and the labels of the D coefficients.
         """
-        draws, rng = self.draws, self.rng
+        draws, rng, size = self.draws, self.rng, len(labels)
+        if (name, size) in self.drawn:
+            return self.drawn[name, size]
         (row,) = self.rows(name)
         (shape,) = row.prior.arguments
         cholesky = np.zeros((draws, size, size))
@@ -160,6 +167,7 @@ class PriorDraws:
             direction /= np.linalg.norm(direction, axis=1, keepdims=True)
             cholesky[:, k, :k] = np.sqrt(squared)[:, None] * direction
             cholesky[:, k, k] = np.sqrt(1.0 - squared)
+        self.drawn[name, size] = cholesky
         return cholesky
 
 

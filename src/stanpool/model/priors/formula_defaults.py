@@ -80,7 +80,7 @@ def parameters_of_formula(
     for number_of, factor in enumerate(own.factors, 1):
         end = f"_{number_of}" if number_of > 1 else ""
         yield from _scales(own, factor, end, mean)
-        if not factor.uncorrelated and len(factor.coefficients) > 1:
+        if factor.correlated:
             names = [f"Omega_{name}_{factor.factor}", f"Omega_{name}"]
             rule = "default: lkj(2) (Stan User's Guide)"
             yield f"Omega_{name}{end}", None, names, Prior("lkj", (2.0,)), rule

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -38,7 +38,7 @@ class GivenDraws(PriorDraws):
             given = given + beta.reshape(len(given), -1) @ self.means[name]
         return np.broadcast_to(given, (self.draws, groups, len(given)))
 
-    def correlations(self, name: str, size: int) -> Array:
+    def correlations(self, name: str, labels: Sequence[str]) -> Array:
         """Return the Cholesky factor of given correlations, ``(draw, D, D)``.
 
         Raises
@@ -46,9 +46,8 @@ class GivenDraws(PriorDraws):
         SpecError
             If there are no such correlations.
         """
-        labels = [row.label for row in self.rows(name.replace("Omega", "tau", 1))]
         (row,) = self.rows(name)
-        matrix = np.eye(size)
+        matrix = np.eye(len(labels))
         for i, first in enumerate(labels):
             for j, second in enumerate(labels[:i]):
                 orders = ((first, second), (second, first))
@@ -62,7 +61,7 @@ class GivenDraws(PriorDraws):
                 f"the correlations {quote(row.parameter)} that are assumed are not "
                 "possible together: their matrix is not positive definite."
             ) from None
-        return np.broadcast_to(factor, (self.draws, size, size))
+        return np.broadcast_to(factor, (self.draws, *matrix.shape))
 
 
 def _value(values: Mapping[str, float], row: PriorRow) -> float:

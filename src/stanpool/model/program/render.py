@@ -112,6 +112,7 @@ def _program_name(template: str, structure: Structure) -> str:
                 factor.known_covariance, factor.known_covariance
             ),
             "" if factor.population == NORMAL else factor.population,
+            "joint" if factor.joint else "",
         ]
         described = "_".join(mark for mark in marks if mark)
         if len(structure.factors) > 1:
@@ -126,7 +127,9 @@ def _program_name(template: str, structure: Structure) -> str:
         parts.append("smooths" if own.smooths else "")
         parts.append("processes" if own.processes else "")
         parts.append("monotonic" if own.monotonic else "")
-        parts += ["group" + "_correlated" * each.correlated for each in own.factors]
+        for each in own.factors:
+            name = "group" + "_correlated" * each.correlated
+            parts.append(name + "_joint" * bool(each.joint))
         parts += [x.population for x in own.factors if x.population != NORMAL]
         parts.append("" if own.intercept else f"no_{own.parameter}_intercept")
     if structure.residual:
@@ -174,6 +177,11 @@ def _functions(structure: Structure) -> list[str]:
         needed.append("inherited")
     of_rho = {each.known_covariance for each in every} & {"ar1", "bym2", "car"}
     needed += sorted(of_rho)
+    if any(each.place for each in every):
+        needed.append("correlated_with")
+        is_made_of_z = structure.parameterization == "noncentered"
+        if not is_made_of_z and any(each.joint for each in structure.factors):
+            needed.append("standardized")
     if any(each.population == "student_t" for each in every):
         needed.append("spherical_student_t")
     used = {each for _, distributions in structure.priors for each in distributions}

@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from stanpool.base.options import Parameterization
 from stanpool.data.design.centers import uncentering_matrix
-from stanpool.data.design.design import Design, ParameterDesign
+from stanpool.data.design.design import Design, FactorDesign, ParameterDesign
 from stanpool.data.design.nesting import factors_within, outer_first
 from stanpool.language.family import FAMILIES
 from stanpool.language.model_spec import NORMAL, ModelSpec
 from stanpool.language.prior import DISTRIBUTIONS
-from stanpool.model.priors.defaults import correlated_factors, is_correlated
+from stanpool.model.priors.defaults import correlated_factors
 from stanpool.model.priors.in_force import PriorRow, class_of
 
 
@@ -45,6 +46,11 @@ class FactorStructure:
     population
         The distribution of the coefficients about their means. If it is not normal,
         they are noncentered in programs of any form, too.
+    joint
+        How the names of those factors end, of several parameters, whose coefficients
+        are correlated with its own; they include its own. Empty where there are none.
+    place
+        Which of these it is, counted from 0. The first has all correlations.
     """
 
     correlated: bool = False
@@ -55,6 +61,13 @@ class FactorStructure:
     within: tuple[int, ...] = ()
     known_covariance: str = ""
     population: str = NORMAL
+    joint: tuple[str, ...] = ()
+    place: int = 0
+
+    @property
+    def has_Omega(self) -> bool:
+        """Whether it has a correlation matrix."""
+        return (self.correlated or bool(self.joint)) and not self.place
 
     @property
     def has_forms(self) -> bool:
@@ -440,6 +453,7 @@ def structure_of(
                 if factor.root is None or number in order
                 else factor.root.kind,
                 population=factor.population,
+                **_joint(factor),
             )
             for number, (factor, correlated) in enumerate(
                 zip(design.factors, correlated_factors(spec, design), strict=True)
@@ -471,6 +485,16 @@ def structure_of(
     return replace(structure, decoupled=decoupled and not is_off_ridges)
 
 
+def _joint(factor: FactorDesign) -> dict[str, Any]:
+    """Return how the names of those end that share a factor's correlations."""
+    if factor.joint is None:
+        return {}
+    parts = tuple(
+        suffix_of(part.number + 1, part.parameter) for part in factor.joint.parts
+    )
+    return {"joint": parts, "place": factor.joint.place}
+
+
 def _structure_of_parameter(own: ParameterDesign) -> ParameterStructure:
     """Reduce the linear predictor of a formula to what decides the text."""
     return ParameterStructure(
@@ -479,10 +503,11 @@ def _structure_of_parameter(own: ParameterDesign) -> ParameterStructure:
         own.intercept,
         tuple(
             FactorStructure(
-                correlated=is_correlated(factor),
+                correlated=factor.is_correlated,
                 membership=factor.weights is not None,
                 known_covariance="" if factor.root is None else factor.root.kind,
                 population=factor.population,
+                **_joint(factor),
             )
             for factor in own.factors
         ),
@@ -501,9 +526,10 @@ def _truncated(design: Design) -> str | None:
     return "upper" if design.upper is not None else None
 
 
-def suffix_of(number: int) -> str:
-    """Return how names of a factor end, counted from 1."""
-    return f"_{number}" if number > 1 else ""
+def suffix_of(number: int, parameter: str = "mean") -> str:
+    """Return how names of a factor end, counted from 1: ``"_2"``, or ``"_sigma"``."""
+    own = "" if parameter == "mean" else f"_{parameter}"
+    return own + (f"_{number}" if number > 1 else "")
 
 
 def _block_order(name: str) -> tuple[int, str]:

@@ -17,7 +17,7 @@ from stanpool.base.arrays import Array
 from stanpool.base.errors import quote
 from stanpool.data.compression.gaussian_rows import CompressedRows
 from stanpool.data.compression.integrated_rows import root_of_scale
-from stanpool.data.design.design import FactorDesign, ParameterDesign
+from stanpool.data.design.design import FactorDesign, Joint, ParameterDesign, Part
 from stanpool.data.design.nesting import outer_groups, shared_columns
 from stanpool.model.pilot.centering import Ridge
 from stanpool.model.pilot.estimate import GroupEstimate, PilotEstimate
@@ -32,8 +32,19 @@ from stanpool.model.program.population_means import (
     varying_earlier,
 )
 from stanpool.model.program.structure import FactorStructure, suffix_of
-from stanpool.model.terms.group_draws import GroupDraws, standardized
-from stanpool.model.terms.names import Claim, GroupNames, Labelled, labels_of
+from stanpool.model.terms.group_draws import (
+    GroupDraws,
+    JointDraws,
+    cholesky,
+    standardized,
+)
+from stanpool.model.terms.names import (
+    Claim,
+    Correlations,
+    GroupNames,
+    Labelled,
+    labels_of,
+)
 from stanpool.model.terms.population import PopulationDraws
 from stanpool.model.terms.term import (
     InitialValues,
@@ -92,8 +103,15 @@ class GroupTerm:
     @property
     def suffix(self) -> str:
         """How the names of Stan's variables end: ``"_2"``, or ``"_sigma"``."""
-        own = self.design.parameter
-        return ("" if own == "mean" else f"_{own}") + suffix_of(self.number + 1)
+        return suffix_of(self.number + 1, self.design.parameter)
+
+    @property
+    def suffix_of_correlations(self) -> str:
+        """The same of the variable that has the correlations of the coefficients."""
+        joint = self.factor.joint
+        if joint is None:
+            return self.suffix
+        return suffix_of(joint.first.number + 1, joint.first.parameter)
 
     @property
     def groups(self) -> int:
@@ -111,6 +129,7 @@ class GroupTerm:
         own = [names.coefficient, names.coefficient_2, names.tau, names.Omega, names.b]
         own += [names.nu] if self._has_nu else []
         own += [names.rho] if self._has_rho else []
+        own += [] if self.factor.joint is None else [names.joint, names.joint_2]
         yield Claim(f"the grouping factor {quote(column)}", tuple(own))
 
     def labelled(self, stan: StanVariables) -> Labelled:
@@ -122,10 +141,12 @@ class GroupTerm:
         variables: dict[str, tuple[tuple[str, ...], Array]] = {}
         if self.pooled:
             variables[names.tau] = (varying, stan(f"tau{end}"))
-        if self.form.correlated:
+        if self.form.has_Omega:
             both = (*varying, names.coefficient_2)
+            if own.joint is not None:
+                both = (names.joint, names.joint_2)
             variables[names.Omega] = (both, stan(f"Omega{end}"))
-            coords[names.coefficient_2] = labels_of(own.coefficients)
+            coords |= {dim: labels_of(own.correlated) for dim in both}
         if self._has_nu:
             variables[names.nu] = ((), stan(f"nu_u{end}"))
         if self._has_rho:
@@ -150,33 +171,52 @@ class GroupTerm:
             return GroupDraws(self.design.parameter, b, np.zeros_like(b[:, 0]))
         alpha, beta = population.alpha, population.beta
         mean, effects = population_parts(self.design, self.number, alpha, beta)
+        tau = posterior[names.tau].reshape(count, -1)
+        Omega = self._correlations(posterior)
         return GroupDraws(
             self.design.parameter,
             b,
             mean,
             own.U,
             effects,
-            tau=posterior[names.tau].reshape(count, -1),
-            Omega=posterior[names.Omega] if names.Omega in posterior else None,
+            tau=tau,
+            Omega=Omega,
             population=own.population,
             nu=posterior[names.nu] if self._has_nu else None,
             rho=posterior[names.rho] if self._has_rho else None,
+            joint=self._joint_draws(posterior),
         )
+
+    def _correlations(self, posterior: Variables) -> Array | None:
+        """Return the correlations of the factor's own coefficients, ``(S, Q, Q)``."""
+        known = Correlations.of(self.factor, self.design.parameter)
+        if known.name not in posterior or not self.factor.is_correlated:
+            return None
+        return posterior[known.name][:, known.own, known.own]
+
+    def _joint_draws(self, posterior: Variables) -> JointDraws | None:
+        """Return correlations with coefficients of other parameters, if there are."""
+        if self.factor.joint is None:
+            return None
+        name = Correlations.of(self.factor, self.design.parameter).name
+        return JointDraws(self.factor.joint, cholesky(posterior[name]))
 
     def scale_draws(self, posterior: Variables) -> Iterator[tuple[str, str, Array]]:
         """Yield the factor of each scale or correlation, its name, and draws."""
-        names, factor, labels = self.names, self.factor.factor, self.factor.coefficients
+        names, factor = self.names, self.factor.factor
         if not self.pooled:
             return
         if self.design.is_value:
             yield factor, f"sd({on_link(self.design)})", posterior[names.tau]
             return
         of = "" if self._is_of_mean else f"{on_link(self.design)}: "
-        labels = tuple(f"{of}{label}" for label in labels)
+        labels = [f"{of}{label}" for label in self.factor.coefficients]
         for label, tau in zip(labels, posterior[names.tau].T, strict=True):
             yield factor, f"sd({label})", tau
         if names.Omega in posterior:
             omega = posterior[names.Omega]
+            if self.factor.joint is not None:
+                labels = _labels_of_all(self.factor.joint)
             for row, column in zip(*np.triu_indices(len(labels), 1), strict=True):
                 term = f"cor({labels[row]}, {labels[column]})"
                 yield factor, term, omega[:, row, column]
@@ -280,16 +320,30 @@ class GroupTerm:
             found[f"rho_u{end}"] = prior.members(f"rho_u{end}")[:, 0, 0]
         if root is not None:
             u = root.times(u, found.get(f"rho_u{end}"))
-        if self.form.correlated:
-            chol = prior.correlations(f"Omega{end}", tau.shape[-1])
+        if self.factor.joint is not None:
+            u = self._drawn_jointly(prior)
+        if self.form.has_Omega:
+            chol = prior.correlations(f"Omega{end}", self.factor.correlated)
             found[f"Omega{end}"] = chol @ np.swapaxes(chol, 1, 2)
-            u = u @ np.swapaxes(chol, 1, 2)
+            u = u if self.form.joint else u @ np.swapaxes(chol, 1, 2)
         means = group_means(self.design, self.number, alpha, beta)
         b = means + (u * tau).reshape(*u.shape[:2], beta.shape[1], -1)
         if self.design.is_value:
             values = from_link_scale(self.design.link, b[..., 0, 0])
             return {f"tau{end}": tau[:, 0, 0], f"{self.design.parameter}_j": values}
         return {**found, f"tau{end}": tau[:, 0], f"b{end}": b.reshape(u.shape)}
+
+    def _drawn_jointly(self, prior: PriorDraws) -> Array:
+        """Draw deviations of scale 1 that an id correlates, ``(draw, J, Q)``."""
+        joint = self.factor.joint
+        assert joint is not None
+        end, labels = self.suffix_of_correlations, joint.coefficients
+        name = f"deviations{end}"
+        if (name, self.groups) not in prior.drawn:
+            chol = prior.correlations(f"Omega{end}", labels)
+            z = prior.rng.standard_normal((prior.draws, self.groups, len(labels)))
+            prior.drawn[name, self.groups] = z @ np.swapaxes(chol, 1, 2)
+        return prior.drawn[name, self.groups][..., joint.own]
 
     def _own_coefficients(
         self, prior: PriorDraws, population: PopulationDraws
@@ -326,15 +380,46 @@ class GroupTerm:
         rho = _SOME_RHO if draws.rho is None else float(draws.rho[0])
         if self._has_rho:
             known = known.plus({f"rho_u{end}": rho})
-        known = known.plus(
-            {f"tau{end}": tau, f"L_Omega{end}": chol_omega, f"b{end}": b}
-        )
+        known = known.plus({f"tau{end}": tau, f"b{end}": b})
+        if draws.joint is not None:
+            return self._initial_jointly(u / tau, chol_omega, draws.joint, known)
+        known = known.plus({f"L_Omega{end}": chol_omega})
         if own.uncenter is not None:
             b_c = b - u + np.linalg.solve(own.uncenter, u.T).T
             known = known.plus({f"b_c{end}": b_c})
         if self._is_adaptive(known.program):
             return self._partly_centered(u, tau, chol_omega, known)
         return known.plus({f"z{end}": self._standardized(u, chol, rho=rho)})
+
+    def _initial_jointly(
+        self, u: Array, chol_omega: Array, joint: JointDraws, known: InitialValues
+    ) -> InitialValues:
+        """Add initial values of deviations that an id correlates with others.
+
+        Parameters
+        ----------
+        u, chol_omega
+            Deviations over their scales, and the factor of their correlations.
+        joint, known
+            All correlations, and the initial values so far, with the standardized
+            deviations of the parameters before.
+        """
+        before = [
+            known.standardized[suffix_of(part.number + 1, part.parameter)]
+            for part in joint.design.before
+        ]
+        rows, width = joint.rows[0], u.shape[1]
+        v = np.concatenate([np.empty((len(u), 0)), *before], axis=1)
+        left = u - v @ rows[:, :-width].T
+        z = np.linalg.solve(rows[:, -width:], left.T).T
+        known = known.plus({f"z{self.suffix}": z}, standardized={self.suffix: z})
+        if self.factor.follows:
+            return known
+        known = known.plus({f"L_Omega{self.suffix}": joint.L_Omega[0]})
+        if not self._is_adaptive(known.program):
+            return known
+        tau = known.values[f"tau{self.suffix}"]
+        return self._partly_centered(u * tau, tau, chol_omega, known)
 
     def _standardized(
         self,
@@ -400,7 +485,8 @@ class GroupTerm:
         chol_omega = np.eye(len(tau))
         if self.form.correlated:
             chol_omega = _cholesky_around(own, noise)
-        known = known.plus({f"tau{end}": tau, f"L_Omega{end}": chol_omega})
+        L_Omega = self._of_all(chol_omega)
+        known = known.plus({f"tau{end}": tau, f"L_Omega{end}": L_Omega})
         if self.form.integrated:
             signs = noise.rng.choice([-1.0, 1.0], tau.shape)
             tau = signs * (own.tau + _errors_at_zero(own) * noise(tau.shape))
@@ -425,6 +511,12 @@ class GroupTerm:
             {f"z{end}": np.linalg.solve(tau[:, None] * chol_omega, u.T).T}
         )
 
+    def _of_all(self, chol_omega: Array) -> Array:
+        """Return the factor of all correlations; those with others are 0."""
+        found = np.eye(max(len(self.factor.correlated), len(chol_omega)))
+        found[: len(chol_omega), : len(chol_omega)] = chol_omega
+        return found
+
     def metric(self, pilot: PilotEstimate, program: ProgramData) -> dict[str, Array]:
         """Return approximate variances of what programs declare of the factor."""
         estimates = pilot.estimates(self.design.parameter)
@@ -433,7 +525,8 @@ class GroupTerm:
             return self._metric_without_estimate() if is_known else {}
         own, end = estimates[self.number], self.suffix
         width = len(own.tau)
-        partial = np.full(width * (width - 1) // 2, _variance_of_partial(own))
+        pairs = math.comb(len(self.factor.correlated), 2)
+        partial = np.full(pairs, _variance_of_partial(own))
         found = {
             f"tau{end}": np.square(_errors_of_logs(own)),
             f"L_Omega{end}": partial,
@@ -463,8 +556,8 @@ class GroupTerm:
             "tau": tau * np.exp(_LARGEST_SPREAD * noise((width,))),
             "z": _SOME_NOISE * noise((rows, width)),
         }
-        if self.form.correlated:
-            values["L_Omega"] = np.eye(width)
+        if self.form.has_Omega:
+            values["L_Omega"] = np.eye(len(self.factor.correlated))
         around = {f"{name}{self.suffix}": value for name, value in values.items()}
         return {**around, **self._nu_around(noise), **self._rho_around(noise)}
 
@@ -490,8 +583,9 @@ class GroupTerm:
         rows, width = self._shape_of_z
         unknown = _LARGEST_SPREAD**2
         values = {"tau": np.full(width, unknown), "z": np.ones((rows, width))}
-        if self.form.correlated:
-            values["L_Omega"] = np.full(width * (width - 1) // 2, unknown)
+        if self.form.has_Omega:
+            pairs = math.comb(len(self.factor.correlated), 2)
+            values["L_Omega"] = np.full(pairs, unknown)
         if self._has_nu:
             values["nu_u"] = np.array(_SPREAD_OF_NU**2)
         if self._has_rho:
@@ -557,7 +651,16 @@ class GroupTerm:
         return known.plus({"alpha_bar": alpha.item()})
 
 
-def on_link(own: ParameterDesign) -> str:
+def _labels_of_all(joint: Joint) -> list[str]:
+    """Label coefficients that an id correlates, with their parameters."""
+    return [
+        label if part.parameter == "mean" else f"{on_link(part)}: {label}"
+        for part in joint.parts
+        for label in part.coefficients
+    ]
+
+
+def on_link(own: ParameterDesign | Part) -> str:
     """Write a parameter on the scale of its link: ``log sigma``."""
     return own.parameter if own.link == "identity" else f"{own.link} {own.parameter}"
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from stanpool.base.arrays import Array, Indices
-from stanpool.data.design.design import FactorDesign
+from stanpool.data.design.design import FactorDesign, Joint
 from stanpool.language.model_spec import NORMAL
 from stanpool.model.terms.unseen import UnseenGroups
 
@@ -22,6 +22,55 @@ _ROUNDING = 1e-8
 
 # What the random numbers of a new group are named by; else the parameter's own name.
 _STREAMS = {"mean": "coefficients", "sigma": "scale"}
+
+
+@dataclass(frozen=True, eq=False)
+class JointDraws:
+    """Correlations of a factor's coefficients with those of other parameters.
+
+    Attributes
+    ----------
+    design
+        Whose they are.
+    L_Omega
+        The Cholesky factor of all correlations, shape ``(S, D, D)``.
+    """
+
+    design: Joint
+    L_Omega: Array
+
+    @property
+    def rows(self) -> Array:
+        """What makes a factor's own deviations of standardized ones, ``(S, Q, ...)``.
+
+        Of those of the parameters before it, and its own.
+        """
+        own = self.design.own
+        return self.L_Omega[:, own, : own.stop]
+
+    def given_others(self, u: Array | None = None) -> tuple[Array, Array]:
+        """Return how own deviations are distributed given those of others, over scales.
+
+        Parameters
+        ----------
+        u
+            All others' deviations over their scales, shape ``(S, D - Q)``; 0 if None.
+
+        Returns
+        -------
+        tuple
+            The mean, shape ``(S, Q)``, and the Cholesky factor of the covariance.
+        """
+        Omega = self.L_Omega @ np.swapaxes(self.L_Omega, 1, 2)
+        own = np.zeros(Omega.shape[1], dtype=bool)
+        own[self.design.own] = True
+        between = Omega[:, own][..., ~own]
+        slopes = between @ np.linalg.inv(Omega[:, ~own][..., ~own])
+        left = Omega[:, own][..., own] - slopes @ np.swapaxes(between, 1, 2)
+        mean = np.zeros(slopes.shape[:2])
+        if u is not None:
+            mean = np.einsum("sqd,sd->sq", slopes, u)
+        return mean, cholesky(left)
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +97,8 @@ class GroupDraws:
         if it is a Student-t distribution.
     rho
         The parameter of the covariance between groups, shape ``(S,)``, if there is one.
+    joint
+        Their correlations with those of other parameters; None without.
     """
 
     parameter: str
@@ -60,6 +111,7 @@ class GroupDraws:
     population: str = NORMAL
     nu: Array | None = None
     rho: Array | None = None
+    joint: JointDraws | None = None
 
     def take(self, draws: slice) -> GroupDraws:
         """Return some draws."""
@@ -76,6 +128,9 @@ class GroupDraws:
             Omega=some(self.Omega),
             nu=some(self.nu),
             rho=some(self.rho),
+            joint=None
+            if self.joint is None
+            else replace(self.joint, L_Omega=self.joint.L_Omega[draws]),
         )
 
     @cached_property
@@ -87,7 +142,7 @@ class GroupDraws:
         assert self.tau is not None
         if self.Omega is None:
             return np.asarray(self.tau[..., None] * np.eye(self.tau.shape[1]))
-        return np.asarray(self.tau[..., None] * _cholesky(self.Omega))
+        return np.asarray(self.tau[..., None] * cholesky(self.Omega))
 
     def mixing(self, points: int, rng: np.random.Generator) -> Array | None:
         """Return variances whose mixture of normals is the population; None if normal.
@@ -196,11 +251,35 @@ class GroupDraws:
         if unseen.source == "resample":
             chosen = unseen.fitted_group(factor, label, self.b)
             return self._deviations_at(chosen[:, 0])
-        name = _STREAMS.get(self.parameter, self.parameter)
-        rng = unseen.stream(name, factor, label)
-        z = standardized(self.population, self.nu, self.chol.shape[:2], rng)
-        u = np.einsum("sij,sj->si", self.chol, z)
+        z = self._standardized_of_new(
+            self.parameter, predictors * varying, factor, label, unseen
+        )
+        if self.joint is None:
+            u = np.einsum("sij,sj->si", self.chol, z)
+            return np.asarray(u.reshape(draws, predictors, varying))
+        before = [  # the same as other parameters have
+            self._standardized_of_new(
+                part.parameter, len(part.coefficients), factor, label, unseen
+            )
+            for part in self.joint.design.before
+        ]
+        assert self.tau is not None
+        z = np.concatenate([*before, z], axis=1)
+        u = self.tau * np.einsum("sij,sj->si", self.joint.rows, z)
         return np.asarray(u.reshape(draws, predictors, varying))
+
+    def _standardized_of_new(
+        self,
+        parameter: str,
+        width: int,
+        factor: str,
+        label: Any,
+        unseen: UnseenGroups,
+    ) -> Array:
+        """Draw standardized deviations of a new group, those of a parameter."""
+        name = _STREAMS.get(parameter, parameter)
+        rng = unseen.stream(name, factor, label)
+        return standardized(self.population, self.nu, (len(self.b), width), rng)
 
     def _deviations_at(self, groups: Indices) -> Array:
         """Return the deviations of another group at each draw, shape ``(S, D, Q)``."""
@@ -239,7 +318,7 @@ def standardized(
     return np.asarray(z / np.sqrt(shared / nu))
 
 
-def _cholesky(omega: Array) -> Array:
+def cholesky(omega: Array) -> Array:
     """Factor correlation matrices that digits of Stan's output may have made singular.
 
     Of an almost perfect correlation nine digits can be 1.

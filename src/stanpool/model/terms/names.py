@@ -10,6 +10,7 @@ import numpy as np
 
 from stanpool.base.arrays import Array
 from stanpool.base.errors import quote
+from stanpool.data.design.design import FactorDesign
 from stanpool.language.prior import parameter_classes
 
 # Dimensions of variables of which some numbers are 0 by definition.
@@ -42,6 +43,8 @@ class GroupNames:
         The dimension of the groups.
     coefficient, coefficient_2
         The dimensions of the coefficients that vary over it.
+    joint, joint_2
+        Those of its coefficients and of all that an id correlates with them.
     tau, Omega, b
         Their scales, their correlations, and the coefficients.
     nu
@@ -62,6 +65,8 @@ class GroupNames:
     group: str
     coefficient: str
     coefficient_2: str
+    joint: str
+    joint_2: str
     tau: str
     Omega: str
     b: str
@@ -86,6 +91,8 @@ class GroupNames:
             group=f"{name}_" if name in reserved() else name,
             coefficient=f"{of}_coefficient",
             coefficient_2=f"{of}_coefficient_2",
+            joint=f"{of}_joint",
+            joint_2=f"{of}_joint_2",
             tau=f"tau_{of}",
             Omega=f"Omega_{of}",
             b=f"b_{of}",
@@ -93,6 +100,32 @@ class GroupNames:
             rho=f"rho_{of}",
             value=f"{parameter}_{name}",
         )
+
+
+@dataclass(frozen=True)
+class Correlations:
+    """Where the correlations of a factor's coefficients are in the posterior.
+
+    Attributes
+    ----------
+    name
+        The variable, a matrix.
+    own
+        Where the factor's own coefficients are in it, of which others may be, too.
+    """
+
+    name: str
+    own: slice
+
+    @classmethod
+    def of(cls, factor: FactorDesign, parameter: str = "mean") -> Correlations:
+        """Return that of a factor of a parameter's linear predictor."""
+        joint = factor.joint
+        if joint is None:
+            name = GroupNames.of(factor.factor, parameter).Omega
+            return cls(name, slice(0, len(factor.coefficients)))
+        first = GroupNames.of(factor.factor, joint.first.parameter)
+        return cls(first.Omega, joint.own)
 
 
 @dataclass(frozen=True)

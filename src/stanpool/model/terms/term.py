@@ -178,21 +178,29 @@ class InitialValues:
         The coefficients of the groups so far where predictors are at their means, at
         which groups within these are centered: shape ``(J, D * Q)``, by the number of
         the factor.
+    standardized
+        The standardized deviations of groups so far that are correlated with those of
+        other parameters, by the endings of their names: shape ``(J, Q)``.
     """
 
     program: ProgramData
     population: Any = None
     values: Mapping[str, Any] = field(default_factory=dict)
     coefficients: Mapping[int, Array] = field(default_factory=dict)
+    standardized: Mapping[str, Array] = field(default_factory=dict)
 
     def plus(
-        self, values: Mapping[str, Any], coefficients: Mapping[int, Array] | None = None
+        self,
+        values: Mapping[str, Any],
+        coefficients: Mapping[int, Array] | None = None,
+        standardized: Mapping[str, Array] | None = None,
     ) -> InitialValues:
         """Return these and more initial values."""
         return replace(
             self,
             values={**self.values, **values},
             coefficients={**self.coefficients, **(coefficients or {})},
+            standardized={**self.standardized, **(standardized or {})},
         )
 
 

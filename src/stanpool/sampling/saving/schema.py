@@ -45,7 +45,8 @@ def read_record(
     >>> from stanpool.language.model_spec import GroupTerm
     >>> read_record(GroupTerm, {"factor": "county", "terms": ["floor"]}, "groups[0]")
     GroupTerm(factor='county', intercept=True, terms=('floor',), correlated=True, \
-columns=(), membership='', weights=(), covariance='', structure='', population='normal')
+columns=(), membership='', weights=(), covariance='', structure='', \
+population='normal', id='')
     >>> read_record(GroupTerm, {"factor": "county", "terms": "floor"}, "groups[0]")
     Traceback (most recent call last):
     stanpool.base.errors.DataError: groups[0].terms is 'floor' and must be a list.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,9 @@ from stanpool.data.design.centers import choose_centers
 from stanpool.data.design.design import (
     Encodings,
     FactorDesign,
+    Joint,
     ParameterDesign,
+    Part,
     read_only,
 )
 from stanpool.data.design.groups import groups_of
@@ -115,6 +118,47 @@ def read_terms(
     groups = () if spec.pooling == "complete" else stated.groups
     pairs = [build_factor(spec, term, frame, labels, surrogates) for term in groups]
     return population, [own for _, own in pairs], [factor for factor, _ in pairs]
+
+
+def with_joints(
+    spec: ModelSpec,
+    factors: Sequence[FactorDesign],
+    parameters: Sequence[ParameterDesign],
+) -> tuple[list[FactorDesign], tuple[ParameterDesign, ...]]:
+    """Say of factors with whose coefficients their own are correlated, by shared ids.
+
+    Parameters
+    ----------
+    spec, factors, parameters
+        The model, the factors of the mean, and the predictors of other parameters.
+    """
+    if not spec.shared_ids or spec.pooling != "partial":
+        return list(factors), tuple(parameters)
+    ids = {
+        (name, term.factor): term.id
+        for name, groups in spec.predictors
+        for term in groups
+        if term.id in spec.shared_ids
+    }
+    found: dict[tuple[str, str], list[Part]] = {}
+    others = ((own.parameter, own.link, own.factors) for own in parameters)
+    for name, link, own in (("mean", spec.link_name, factors), *others):
+        for number, factor in enumerate(own):
+            if known := ids.get((name, factor.factor)):
+                part = Part(name, link, number, factor.coefficients)
+                found.setdefault((known, factor.factor), []).append(part)
+
+    def joined(name: str, factor: FactorDesign) -> FactorDesign:
+        known = ids.get((name, factor.factor))
+        if known is None:
+            return factor
+        parts = tuple(found[known, factor.factor])
+        place = [part.parameter for part in parts].index(name)
+        return replace(factor, joint=Joint(known, parts, place))
+
+    return [joined("mean", factor) for factor in factors], tuple(
+        own.with_factors(partial(joined, own.parameter)) for own in parameters
+    )
 
 
 def columns_of(

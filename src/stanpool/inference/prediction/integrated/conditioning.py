@@ -50,6 +50,8 @@ from stanpool.posterior.importance import psis
 if TYPE_CHECKING:
     import xarray as xr
 
+    from stanpool.data.design.design import Part
+
 RELIABLE_K = 0.7
 
 _CANDIDATES = 40
@@ -159,10 +161,13 @@ class _RowsOfPart:
         if not self.part.groups:
             total = log_density(eta).sum(axis=1)
             return _Found(total, -np.inf, np.empty((len(eta), 0)))
-        loadings, chol = self._loadings(), self._cholesky()
+        loadings, (mean, chol) = self._loadings(), self._population()
+        shift = np.einsum("ndp,sp->snd", loadings, mean)
+        eta = eta + (shift if self.average.is_categorical else shift[..., 0])
         if is_gaussian(design, spec.family, spec.link_name):
             variance = np.square(spread(design, parameters)) + np.zeros_like(eta)
-            return _exactly(design.y - eta, variance, loadings[:, 0], chol, rng)
+            found = _exactly(design.y - eta, variance, loadings[:, 0], chol, rng)
+            return replace(found, u=mean + found.u)
         standard = np.einsum("ndp,spq->sndq", loadings, chol)
         z, scale = (
             np.zeros((len(eta), chol.shape[1])),
@@ -179,7 +184,8 @@ class _RowsOfPart:
             return np.asarray(log_density(at).sum(axis=1) - normal)
 
         log_weights, pareto_k, z = _by_importance(log_joint, z, scale, rng)
-        return _Found(log_weights, pareto_k, np.einsum("spq,sq->sp", chol, z))
+        u = mean + np.einsum("spq,sq->sp", chol, z)
+        return _Found(log_weights, pareto_k, u)
 
     def _loadings(self) -> Array:
         """Return the loadings of the new groups' coefficients, ``(n, D, P)``."""
@@ -195,18 +201,31 @@ class _RowsOfPart:
             blocks.append(np.kron(np.eye(predictors), z[:, None]))
         return np.concatenate(blocks, axis=2)
 
-    def _cholesky(self) -> Array:
-        """Return the Cholesky factor of all coefficients' covariance, ``(S, P, P)``."""
-        own = [
-            self.average.coefficients.factors[self.average.numbers[place]].chol
-            for place, _ in self.part.groups
-        ]
+    def _population(self) -> tuple[Array, Array]:
+        """Return how all coefficients are distributed: ``(S, P)`` and ``(S, P, P)``.
+
+        Means, and the Cholesky factor of the covariance, given what the same groups
+        have of other parameters.
+        """
+        means, own = zip(*map(self._of_group, self.part.groups), strict=True)
         ends = np.cumsum([each.shape[1] for each in own])
         chol = np.zeros((len(own[0]), ends[-1], ends[-1]))
         for each, end in zip(own, ends, strict=True):
             start = end - each.shape[1]
             chol[:, start:end, start:end] = each
-        return chol
+        return np.concatenate(means, axis=1), chol
+
+    def _of_group(self, which: tuple[int, int]) -> tuple[Array, Array]:
+        """Return how the coefficients of one new group are distributed."""
+        place, group = which
+        factor = self.average.design.factors[place]
+        label = factor.labels[group]
+
+        def others(part: Part) -> Array:
+            u = self.average.given[part.parameter, factor.factor, label]
+            return u.reshape(len(u), -1)
+
+        return self.average.given_others(self.average.numbers[place], others)
 
 
 def _exactly(

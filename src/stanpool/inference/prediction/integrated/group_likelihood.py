@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,7 +27,7 @@ from stanpool.inference.prediction.linear_predictor import (
 from stanpool.language.family import FAMILIES
 
 if TYPE_CHECKING:
-    from stanpool.data.design.design import Design, FactorDesign
+    from stanpool.data.design.design import Design, FactorDesign, Part
     from stanpool.model.fit_result import FitResult
     from stanpool.model.prepared_model import PreparedModel
 
@@ -211,9 +212,9 @@ def new_group_predictors(
     inside = _Inside.of(fit, units)
 
     def predictors(rows: Indices, draws: Indices) -> Array:
-        Z, chol, _ = inside.effects(rows)
+        Z, chol, mean, _ = inside.effects(rows)
         z = rng.standard_normal((len(draws), chol.shape[1], 1))
-        u = (chol[draws] @ z)[..., 0]
+        u = mean[draws] + (chol[draws] @ z)[..., 0]
         deviations = np.einsum("n...d,sd->sn...", Z, u)
         return np.asarray(inside.outside.eta(rows)[draws] + deviations)
 
@@ -232,14 +233,11 @@ class _Inside:
         The linear predictor without the factors whose coefficients are integrated out.
     factors
         Those factors, as positions in the design.
-    chols
-        Cholesky factors of the covariance matrices of their coefficients.
     """
 
     predictors: LinearPredictor
     outside: LinearPredictor
     factors: tuple[int, ...]
-    chols: tuple[Array, ...]
 
     @classmethod
     def of(cls, fit: FitResult, units: Grouping) -> _Inside:
@@ -251,12 +249,7 @@ class _Inside:
             for number, factor in enumerate(design.factors)
             if _is_nested(factor, units)
         )
-        return cls(
-            everything,
-            everything.without(factors),
-            factors,
-            tuple(everything.coefficients.factors[number].chol for number in factors),
-        )
+        return cls(everything, everything.without(factors), factors)
 
     def log_likelihood(self, rows: Indices) -> Array:
         """Integrate the coefficients of one group out of the likelihood of its rows."""
@@ -264,7 +257,8 @@ class _Inside:
         eta, parameters = self.outside.eta(rows), self.outside.parameters(rows)
         if not self.factors:
             return np.asarray(log_likelihood(spec, some, eta, parameters).sum(axis=-1))
-        Z, chol, start = self.effects(rows)
+        Z, chol, mean, start = self.effects(rows)
+        eta = eta + np.einsum("n...d,sd->sn...", Z, mean)
         if is_gaussian(some, spec.family, spec.link_name):
             variance = spread(some, parameters) ** 2
             return gaussian_log_likelihood(some.y - eta, variance, Z, chol)
@@ -274,48 +268,56 @@ class _Inside:
             Z,
             chol,
             step=STEP * spread(some, parameters),
-            start=start,
+            start=start - mean,
         )
 
-    def effects(self, rows: Indices) -> tuple[Array, Array, Array]:
-        """Return predictors, Cholesky factors and draws of one group's coefficients.
+    def effects(self, rows: Indices) -> tuple[Array, Array, Array, Array]:
+        """Return predictors, Cholesky factors, means and draws of a group's deviations.
 
-        Their shapes are ``(n, D)`` (for categories ``(n, C, D)``), ``(S, D, D)`` and
-        ``(S, D)``.
+        Their shapes are ``(n, D)`` (for categories ``(n, C, D)``), ``(S, D, D)``, and
+        twice ``(S, D)``. Means and covariances are given what the group has of other
+        parameters, with which an id correlates them.
         """
-        parts = [
-            part
-            for number, chol in zip(self.factors, self.chols, strict=True)
-            for part in self._parts(number, chol, rows)
-        ]
+        parts = [part for number in self.factors for part in self._parts(number, rows)]
         draws, predictors = self.predictors.coefficients.alpha.shape
         shape = (
             (len(rows), predictors) if self.predictors.is_categorical else (len(rows),)
         )
-        widths = [Z.shape[-1] for Z, _, _ in parts]
+        widths = [Z.shape[-1] for Z, *_ in parts]
         chol = np.zeros((draws, sum(widths), sum(widths)))
         ends = np.cumsum(widths)
-        for (_, own, _), end, width in zip(parts, ends, widths, strict=True):
+        for (_, own, _, _), end, width in zip(parts, ends, widths, strict=True):
             chol[:, end - width : end, end - width : end] = own
-        none = np.zeros((*shape, 0))
+        none, of_draws = np.zeros((*shape, 0)), np.zeros((draws, 0))
         return (
-            np.concatenate([none, *(Z for Z, _, _ in parts)], axis=-1),
+            np.concatenate([none, *(Z for Z, *_ in parts)], axis=-1),
             chol,
-            np.concatenate([np.zeros((draws, 0)), *(u for _, _, u in parts)], axis=1),
+            np.concatenate([of_draws, *(mean for _, _, mean, _ in parts)], axis=1),
+            np.concatenate([of_draws, *(u for *_, u in parts)], axis=1),
         )
 
     def _parts(
-        self, number: int, chol: Array, rows: Indices
-    ) -> Iterator[tuple[Array, Array, Array]]:
+        self, number: int, rows: Indices
+    ) -> Iterator[tuple[Array, Array, Array, Array]]:
         factor = self.predictors.design.factors[number]
         own = self.predictors.coefficients.factors[number]
         index, z = factor.index[rows], factor.Z[rows]
         for group in np.unique(index):
-            start = own.deviations(np.array([group]))[:, 0]
+            at = np.array([group])
+            mean, chol = self.predictors.given_others(
+                number, partial(self._of_other, at)
+            )
+            start = own.deviations(at)[:, 0]
             own_z = z * (index == group)[:, None]
             if self.predictors.is_categorical:
                 own_z = np.kron(np.eye(start.shape[1]), own_z[:, None])
-            yield own_z, chol, start.reshape(len(start), -1)
+            yield own_z, chol, mean, start.reshape(len(start), -1)
+
+    def _of_other(self, group: Indices, part: Part) -> Array:
+        """Return the deviations of a group of another parameter, ``(S, Q)``."""
+        drawn = self.predictors.coefficients_of(part.parameter).factors[part.number]
+        u = drawn.deviations(group)
+        return u.reshape(len(u), -1)
 
 
 def _is_nested(factor: FactorDesign, units: Grouping) -> bool:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from stanpool.language.family import FAMILIES
-from stanpool.model.program.facts.term_facts import GroupFacts, OwnParameter, TermFacts
+from stanpool.model.program.facts.term_facts import (
+    GroupFacts,
+    OwnParameter,
+    TermFacts,
+    zero_alpha_beta,
+)
 from stanpool.model.program.prior_blocks import (
     PriorBlock,
     declared_number,
@@ -66,25 +71,43 @@ def own_parameters(structure: Structure) -> dict[str, OwnParameter]:
 
 
 def formula_facts(
-    structure: Structure, blocks: Mapping[str, PriorBlock]
+    structure: Structure,
+    blocks: Mapping[str, PriorBlock],
+    factors: Sequence[GroupFacts],
 ) -> dict[str, Any]:
-    """Return what is said of the parameters that have formulas."""
-    formulas = [_formula(own, structure, blocks) for own in structure.parameters]
+    """Return what is said of the parameters that have formulas.
+
+    Parameters
+    ----------
+    structure, blocks
+        The structure, and the layouts of priors by classes.
+    factors
+        What is said of the mean's grouping factors.
+    """
+    of_formulas = _factors(structure, blocks, factors)
+    formulas = [
+        _formula(own, structure, blocks, of_formulas) for own in structure.parameters
+    ]
     return dict(
         formulas=formulas,
+        factors_of_formulas=list(of_formulas.values()),
         terms_of_formulas=[term for own in formulas for term in own.terms],
     )
 
 
-def factors_of_formulas(
-    structure: Structure, blocks: Mapping[str, PriorBlock]
-) -> list[GroupFacts]:
-    """Return what is said of the grouping factors of these parameters."""
-    return [
-        _factor(own, number, factor, blocks)
-        for own in structure.parameters
-        for number, factor in enumerate(own.factors, 1)
-    ]
+def _factors(
+    structure: Structure,
+    blocks: Mapping[str, PriorBlock],
+    factors: Sequence[GroupFacts],
+) -> dict[str, GroupFacts]:
+    """Return what is said of the grouping factors of formulas, by their endings."""
+    known, found = {each.s: each for each in factors}, dict[str, GroupFacts]()
+    for own in structure.parameters:
+        for number, factor in enumerate(own.factors, 1):
+            before = tuple((known | found)[s] for s in factor.joint[: factor.place])
+            s = suffix_of(number, own.parameter)
+            found[s] = replace(_factor(own, s, factor, blocks), joint=before)
+    return found
 
 
 def sd_facts(s: str, has_processes: bool, *, is_centered: bool) -> dict[str, str]:
@@ -140,20 +163,17 @@ def composition_facts(
     )
 
 
-def zero_alpha_beta(intercept: bool, s: str) -> str:
-    """Write the population's coefficients after a 0; names end with ``s``."""
-    if intercept:
-        return f"append_row([0, alpha{s}]', beta{s})"
-    return f"append_row(0, beta{s})"
-
-
 def _formula(
-    own: ParameterStructure, structure: Structure, blocks: Mapping[str, PriorBlock]
+    own: ParameterStructure,
+    structure: Structure,
+    blocks: Mapping[str, PriorBlock],
+    of_formulas: Mapping[str, GroupFacts],
 ) -> FormulaFacts:
     """Return what is said of one parameter that has a formula."""
     name, s = own.parameter, f"_{own.parameter}"
     kind = f"population of {name}"
-    factors = [_factor(own, *each, blocks) for each in enumerate(own.factors, 1)]
+    numbers = range(1, len(own.factors) + 1)
+    factors = [of_formulas[suffix_of(number, name)] for number in numbers]
     inverse = INVERSE_LINKS[own.link]
     has_unit = structure.has_log_unit(name)
     parts = [f"alpha_c{s}" if own.intercept else "", f"X_c{s} * beta{s}"]
@@ -208,12 +228,11 @@ def _formula(
 
 def _factor(
     own: ParameterStructure,
-    number: int,
+    s: str,
     factor: FactorStructure,
     blocks: Mapping[str, PriorBlock],
 ) -> GroupFacts:
-    """Return what is said of one of its grouping factors, counted from 1."""
-    s = f"_{own.parameter}{suffix_of(number)}"
+    """Return what is said of one of its grouping factors, whose names end with s."""
     return GroupFacts(
         form="noncentered",
         s=s,
@@ -239,4 +258,6 @@ def _factor(
         rho=declared_number(blocks.get(f"rho_u{s}")),
         kind=f"group of {own.parameter}",
         is_apart=True,
+        has_Omega=factor.has_Omega,
+        joint_endings=factor.joint,
     )

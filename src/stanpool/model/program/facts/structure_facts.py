@@ -14,13 +14,15 @@ from stanpool.language.family import FAMILIES, SIGMA
 from stanpool.model.program.facts.formula_facts import (
     INVERSE_LINKS,
     composition_facts,
-    factors_of_formulas,
     formula_facts,
     own_parameters,
     sd_facts,
+)
+from stanpool.model.program.facts.term_facts import (
+    GroupFacts,
+    TermFacts,
     zero_alpha_beta,
 )
-from stanpool.model.program.facts.term_facts import GroupFacts, TermFacts
 from stanpool.model.program.prior_blocks import (
     PriorBlock,
     declared_number,
@@ -138,15 +140,13 @@ def _group_facts(
     terms = [TermFacts("population"), *factors, *map(TermFacts, structure.special)]
     integrated = {factor.integrated: factor for factor in factors}
     outer_first = [factors[number] for number in structure.outer_first]
-    of_formulas = formula_facts(structure, blocks)
+    of_formulas = formula_facts(structure, blocks, factors)
     sampled = [factor for factor in factors if not factor.integrated]
     return dict(
         **of_formulas,
         factors=factors,
         outer_first=outer_first,
-        factors_by_form=_by_form(
-            [*outer_first, *factors_of_formulas(structure, blocks)]
-        ),
+        factors_by_form=_by_form([*outer_first, *of_formulas["factors_of_formulas"]]),
         terms=terms,
         all_terms=[*terms, *of_formulas["terms_of_formulas"]],
         terms_outer_first=[
@@ -158,7 +158,7 @@ def _group_facts(
         integrated_factors=[factor for factor in factors if factor.integrated],
         integrated=integrated.get(1),
         second=integrated.get(2),
-        any_correlated=any(factor.correlated for factor in factors),
+        any_correlated=any(factor.has_Omega for factor in factors),
         chooses_center=structure.chooses_center,
         on_ridge=[factors[number] for number in structure.on_ridge],
         center="center_index" if structure.chooses_center else "mean_index",
@@ -179,8 +179,13 @@ def _group_facts(
 
 
 def _by_form(factors: Sequence[GroupFacts]) -> list[dict[str, Any]]:
-    """Return the factors of each form, as they are in the order of the program."""
-    forms = dict.fromkeys(factor.form for factor in factors)
+    """Return the factors of each form, as they are in the order of the program.
+
+    Those that are made of others' deviations, which are noncentered, are the last.
+    """
+    forms = list(dict.fromkeys(factor.form for factor in factors))
+    if any(factor.follows for factor in factors):
+        forms.sort(key="noncentered".__eq__)
     return [
         {"form": form, "factors": [x for x in factors if x.form == form]}
         for form in forms
@@ -218,6 +223,8 @@ def _group_term(
         population=factor.population,
         nu=declared_number(blocks.get(f"nu_u{s}")),
         rho=declared_number(blocks.get(f"rho_u{s}")),
+        has_Omega=factor.has_Omega,
+        joint_endings=factor.joint,
     )
 
 

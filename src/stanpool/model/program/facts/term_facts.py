@@ -5,6 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 
+def zero_alpha_beta(intercept: bool, s: str) -> str:
+    """Write the population's coefficients after a 0; names end with ``s``."""
+    if intercept:
+        return f"append_row([0, alpha{s}]', beta{s})"
+    return f"append_row(0, beta{s})"
+
+
 @dataclass(frozen=True)
 class TermFacts:
     """What is said of a term of which a linear predictor has at most one.
@@ -84,7 +91,7 @@ class GroupFacts:
         The variable that what it adds to rows is added to.
     correlated, membership, group_predictors, integrated, recentered, known_covariance
         As in `FactorStructure`.
-    population
+    population, has_Omega
         The same.
     nu
         How the degrees of freedom of a Student-t population are declared; empty if they
@@ -113,6 +120,11 @@ class GroupFacts:
         Which macros are its own: those of a file of ``terms``, of which parameter.
     is_apart
         Whether variables are declared apart from their values, as their names are long.
+    joint
+        The factors, of several parameters, whose coefficients are correlated, as far as
+        they come before it; empty where it is the first, or there are none.
+    joint_endings
+        How the names of all of them end.
     """
 
     form: str
@@ -139,10 +151,77 @@ class GroupFacts:
     rho: str = ""
     kind: str = "group"
     is_apart: bool = False
+    has_Omega: bool = False
+    joint: tuple[GroupFacts, ...] = ()
+    joint_endings: tuple[str, ...] = ()
 
     def value_of(self, variable: str) -> str:
         """Return what stands between the declaration of a variable and its value."""
-        return f";\n{variable}{self.s} =" if self.is_apart else " ="
+        is_wide = variable == "Omega" and self.joint_endings
+        return f";\n{variable}{self.s} =" if self.is_apart or is_wide else " ="
+
+    @property
+    def first(self) -> str:
+        """How the names of the factor end that has the correlations."""
+        return self.joint_endings[0] if self.joint_endings else self.s
+
+    @property
+    def L_Omega(self) -> str:
+        """The Cholesky factor of the correlations of its own coefficients."""
+        return f"L_u{self.s}" if self.joint_endings else f"L_Omega{self.s}"
+
+    @property
+    def has_L_u(self) -> bool:
+        """Whether these are the first of more correlations, and are needed."""
+        is_needed = self.correlated or self.form != "noncentered"
+        return self.has_Omega and bool(self.joint_endings) and is_needed
+
+    @property
+    def size_of_Omega(self) -> str:
+        """How many coefficients its correlation matrix is of."""
+        if not self.joint_endings:
+            return self.width
+        return " + ".join(f"Q{end}" for end in self.joint_endings)
+
+    def all_of(self, variable: str) -> str:
+        """List a variable of all factors whose coefficients are correlated."""
+        return ", ".join(f"{variable}{end}" for end in self.joint_endings)
+
+    @property
+    def follows(self) -> bool:
+        """Whether its deviations are made of those of another factor, too."""
+        return bool(self.joint)
+
+    @property
+    def leader(self) -> GroupFacts:
+        """The factor that has the correlations of its coefficients with others."""
+        return self.joint[0]
+
+    @property
+    def needs_v(self) -> bool:
+        """Whether standardized deviations of that factor are not sampled."""
+        return self.follows and self.leader.form != "noncentered"
+
+    @property
+    def declares_v(self) -> bool:
+        """Whether it is the first of those that need them."""
+        return self.needs_v and len(self.joint) == 1
+
+    @property
+    def standardized_before(self) -> str:
+        """The standardized deviations of those before it."""
+        if not self.follows:
+            return ""
+        before = f"{'v' if self.needs_v else 'z'}{self.first}"
+        for each in self.joint[1:]:
+            before = f"append_col({before}, z{each.s})"
+        return before
+
+    @property
+    def effects_of_U(self) -> str:
+        """Write the effects of group-level predictors on coefficients of the mean."""
+        known = zero_alpha_beta(self.has_intercept, "")
+        return f"effects_of_U(U{self.s}, effect_index{self.s}, {known})"
 
     @property
     def whose_z(self) -> str:
@@ -188,7 +267,7 @@ class GroupFacts:
     def is_reported(self) -> bool:
         """Whether correlations or coefficients are made of what is sampled."""
         makes_b = self.recentered or self.form in ("noncentered", "adaptive")
-        return self.correlated or makes_b
+        return self.has_Omega or makes_b
 
     @property
     def is_student_t(self) -> bool:
