@@ -11,9 +11,11 @@ import xarray as xr
 import stanpool as sp
 from golden.catalogue import data_of
 from stanpool.data.design.design import ParameterDesign
+from stanpool.data.design.predictors.uncertain import UncertainDesign
 from stanpool.engine.values.settings import SampleSettings
 from stanpool.inference.prediction.prior_predictive import draw_prior
 from stanpool.model.terms.names import GroupNames
+from stanpool.model.terms.special.uncertain import UncertainTerm
 from stanpool.posterior.labelled_draws import build_tree
 from statistical import densities
 
@@ -170,6 +172,11 @@ def fit_of_prior(
     ]
     posterior = xr.concat(parts, "chain").assign_coords(chain=range(chains))
     tree = xr.DataTree.from_dict({"posterior": posterior})
+    if model.spec.integrates_values:
+        (term,) = (x for x in model.design.special if isinstance(x, UncertainDesign))
+        shape = chains, draws, len(term.unknown[0])
+        values = np.random.default_rng(seed).normal(size=shape)
+        tree["posterior"] = xr.DataTree(_with_values(model, tree["posterior"], values))
     return _fit(model, tree, chains, draws)
 
 
@@ -216,6 +223,14 @@ def fit_of_points(
             "scores": stacked([each.scores for each in latent]),
             "loadings": stacked([each.scale * each.loadings for each in latent]),
             "loading_scale": stacked([each.scale for each in latent]),
+        }
+    values = [each.values for each in points if each.values is not None]
+    if values:
+        variables |= {
+            "mean_x": stacked([each.mean for each in values]),
+            "sd_x": stacked([each.sd for each in values]),
+            "beta_x": stacked([each.beta for each in values]),
+            "true_x": stacked([each.true for each in values]),
         }
     for number in range(len(model.design.factors)):
         end = f"_{number + 1}" if number else ""
@@ -267,7 +282,25 @@ def fit_of_draws(model: sp.Model, variables: dict[str, np.ndarray]) -> sp.Fit:
     tree = build_tree(
         MadeUpDraws(variables), model.design, model.structure, max_treedepth=10
     )
+    if "true_x" in variables:
+        posterior = _with_values(model, tree["posterior"], variables["true_x"])
+        tree["posterior"] = xr.DataTree(posterior)
     return _fit(model, tree, chains, draws)
+
+
+def _with_values(model: sp.Model, posterior: Any, values: np.ndarray) -> xr.Dataset:
+    """Add values of predictors to a posterior, which programs may not have."""
+    (term,) = (x for x in model.design.special if isinstance(x, UncertainDesign))
+    own = UncertainTerm(term).labelled_values(values)
+    variables = {
+        name: (("chain", "draw", *dims), draws_of)
+        for name, (dims, draws_of) in own.variables.items()
+    }
+    return xr.merge(
+        [posterior.to_dataset(), xr.Dataset(variables, coords=own.coords)],
+        compat="override",
+        join="left",
+    )
 
 
 def _fit(model: sp.Model, tree: xr.DataTree, chains: int, draws: int) -> sp.Fit:

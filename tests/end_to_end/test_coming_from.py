@@ -105,6 +105,7 @@ COLUMNS = pd.DataFrame(
         "x": _RNG.uniform(1, 2, 60),
         "z": _RNG.uniform(1, 2, 60),
         "s": 1.0,
+        "v": np.where(_RNG.random(60) < 0.2, np.nan, _RNG.random(60)),
         "w": 1.0,
         "e": 2.0,
         "c": "none",

@@ -40,6 +40,7 @@ SLOW = (
     "complete_pooling_gaussian_smooths_processes",
     "partial_pooling_gaussian_centered_group_predictors_joint_sigma_formula_group_joint",
     "partial_pooling_poisson_adaptive_smooths_monotonic",
+    "partial_pooling_gaussian_noncentered_uncertain_means",
     "complete_pooling_ordinal_smooths",
     "complete_pooling_gaussian_truncated_both",
     "complete_pooling_lognormal_truncated_both",

@@ -502,6 +502,27 @@ MONOTONIC = (
     (["y ~ x1", "sigma ~ mo(hits)"], {}),
 )
 
+# Predictors that were measured with errors, and that have missing values.
+UNCERTAIN = (
+    ("y ~ x1 + me(x2, known)", {}),
+    (
+        ["y ~ x1 + me(x2, 0.5) + mi(lost) + (1 | g)", "mi(lost) ~ x3"],
+        {"parameterization": "noncentered"},
+    ),
+    ("y ~ x1 + mi(lost) + (1 | g)", {"residual": "g"}),
+    (["y ~ mi(lost) + (1 | g)", "sigma ~ x1"], {"parameterization": "centered"}),
+    (
+        [
+            "count ~ me(x2, known) + mi(lost) + (1 + x1 | g)",
+            "mi(lost) ~ x1",
+            "me(x2, known) ~ x1 + x3",
+        ],
+        {"family": "poisson", "parameterization": "adaptive"},
+    ),
+    ("grade ~ x1 + mi(lost)", {"family": "ordinal"}),
+    ("y | weights(w) ~ me(x2, known)", {}),
+)
+
 # Groups with a known covariance, some of them negative; one group has no rows.
 KNOWN_COVARIANCE = pd.DataFrame(
     [
@@ -573,7 +594,7 @@ def data_of(model: sp.Model) -> pd.DataFrame:
     """Return all columns of the data of one of the models, and those of smooths."""
     data = far_data() if model.design.centers else small_data()
     for own in model.design.predictors:
-        if own.smooths:
+        if own.smooths or model.spec.uncertain:
             columns = dict(zip(own.coefficients, own.X.T, strict=True))
             data = data.assign(**{x: columns[x] for x in columns if x not in data})
     return data
@@ -623,6 +644,7 @@ def _small_data() -> pd.DataFrame:
             ordered=True,
         ),
         colour=np.array(["red", "blue", "green"])[np.arange(rows) * 3 % 7 % 3],
+        lost=_with_gaps(rows),
         w=rng.uniform(0.2, 2.0, rows),
         e=rng.uniform(0.5, 4.0, rows),
         c=np.array([0, -1, 0, 1, 0, 2, 0])[np.arange(rows) % 7],
@@ -633,6 +655,12 @@ def _small_data() -> pd.DataFrame:
         least_seen=frame["count"] * (np.arange(rows) % 3 > 0) + np.arange(rows) % 2,
         most_seen=2 + frame["count"] + np.arange(rows) % 4,
     )
+
+
+def _with_gaps(rows: int) -> np.ndarray:
+    """Return a predictor of which some values are missing."""
+    values = np.random.default_rng(20261203).normal(1.0, 1.5, rows)
+    return np.where(np.arange(rows) % 5 == 2, np.nan, values)
 
 
 @lru_cache(maxsize=1)
@@ -792,7 +820,7 @@ def _with_smooths() -> dict[str, sp.Model]:
     data = small_data()
     found = [
         sp.Model(formula, data, **options)
-        for formula, options in (*SMOOTHS, *PROCESSES, *MONOTONIC)
+        for formula, options in (*SMOOTHS, *PROCESSES, *MONOTONIC, *UNCERTAIN)
     ]
     return {model.program.name: model for model in found}
 

@@ -92,6 +92,10 @@ class Evaluator:
                     setattr(self, name, number)
                     total = total + self.of(body)
                 return total
+            case Indexed(base=Symbol(name="xi"), of=(Label(text=column),)):
+                return self.values(column)
+            case Indexed(base=Label(text="lost")):
+                return self.values("lost")
             case Indexed(base=Label(text=column)):
                 return self.data[column].to_numpy(dtype=float)
             case Indexed(base=Symbol(name="f"), of=(Label(text=smooth),)):
@@ -103,6 +107,14 @@ class Evaluator:
             case Indexed():
                 return self.coefficient(math)
         raise TypeError(math)
+
+    def values(self, column: str) -> np.ndarray:
+        """Return what was observed, with draws of what is not known in its place."""
+        (own,) = (x for x in self.model.spec.uncertain if x.column == column)
+        drawn = self.posterior[own.variable].transpose("draw", own.rows)
+        found = np.tile(self.data[column].to_numpy(float), (len(drawn), 1))
+        found[:, drawn[own.rows].values] = drawn.values
+        return found
 
     def curve(self, name: str) -> np.ndarray:
         (own,) = (each for each in self.design.smooths if each.name == name)

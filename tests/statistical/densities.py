@@ -35,6 +35,8 @@ from stanpool.data.design.covariance.neighbours import Neighbours
 from stanpool.data.design.design import FactorDesign, ParameterDesign
 from stanpool.data.design.predictors.latent_factors import LatentDesign
 from stanpool.data.matrix.smooths.process import Spectrum
+from statistical import values as of_values
+from statistical.values import Values
 
 # Of families, besides the residual scale: the fields of a point.
 OWN_PARAMETERS = ("nu", "slant", "shape", "phi", "zi", "hu", "zoi", "coi", "kappa")
@@ -126,6 +128,7 @@ class Point:
     beta_local: np.ndarray = field(default_factory=lambda: np.ones(1))
     beta_global: float = 1.0
     beta_slab: float = 1.0
+    values: Values | None = None
 
     @property
     def first(self) -> Varying:
@@ -197,6 +200,7 @@ def random_point(model: sp.Model, rng: np.random.Generator) -> Point:
     for own in design.predictors:
         if own.monotonic:
             _make_monotonic(own, _of_predictor(point, own))
+    point = replace(point, values=of_values.random_values(model, own_rng))
     point = replace(point, factors=tuple(_in_spans(model, point)))
     return _with_joints(model, point, own_rng)
 
@@ -341,10 +345,16 @@ def log_density(model: sp.Model, data: pd.DataFrame, at: Point) -> float:
             total += _log_of_smooths(model, own, _of_predictor(at, own))
     if model.structure.shrinks:
         total += _log_horseshoe(model, at)
+    if model.structure.samples_values:
+        assert at.values is not None
+        total += of_values.log_density_of_values(model, data, at.values)
     if model.parameterization == "marginal":
         total += _log_marginal_likelihood(model, data, at)
+    elif model.spec.integrates_values:
+        total += _log_joint_with_values(model, data, at)[0]
     else:
-        total += log_likelihood(model, data, at)
+        eta = linear_predictor(model, data, at)
+        total += log_likelihood_of(model, data, eta, at)
     if model.spec.pooling == "partial":
         for number, varying in enumerate(at.factors):
             if model.structure.factors[number].integrated:
@@ -360,6 +370,21 @@ def log_density(model: sp.Model, data: pd.DataFrame, at: Point) -> float:
         if model.design.residual is not None:
             total += _log_density_of_residual_scales(at)
     return float(total)
+
+
+def _log_joint_with_values(
+    model: sp.Model, data: pd.DataFrame, at: Point
+) -> tuple[float, np.ndarray]:
+    """Log density of rows whose unknown values are integrated out."""
+    assert at.values is not None
+    names = [each.name for each in model.spec.uncertain]
+    slopes = at.beta[[model.design.coefficients.index(name) for name in names]]
+    none = data.assign(**dict.fromkeys(names, 0.0))
+    eta = linear_predictor(model, none, replace(at, values=None))
+    scale = _outcome(model, data, eta, at).std() * np.ones(len(data))
+    return of_values.log_joint(
+        model, data, at.values, eta=eta, slopes=slopes, scale=scale
+    )
 
 
 def horseshoe_sd(model: sp.Model, at: Point) -> np.ndarray:
@@ -490,6 +515,10 @@ def stan_parameters(model: sp.Model, data: pd.DataFrame, at: Point) -> dict[str,
     found |= {name: getattr(at, name) for name in OWN_PARAMETERS}
     if model.design.categories:
         found["cutpoint_c"] = at.cutpoint - means @ at.beta
+    if at.values is not None:
+        found |= {"mean_x": at.values.mean, "sd_x": at.values.sd}
+        found |= {"beta_x": at.values.beta}
+        found["z_x"] = of_values.standardized(model, data, at.values)
     if at.latent is not None:
         found |= {"scores": at.latent.scores, "z_loadings": at.latent.loadings}
         found["loading_scale"] = at.latent.scale
@@ -774,6 +803,9 @@ def group_means(
 def linear_predictor(model: sp.Model, data: pd.DataFrame, at: Point) -> np.ndarray:
     """Sum each coefficient times its predictor; a varying one is the group's own."""
     design = model.design
+    if at.values is not None:
+        truth = of_values.true_columns(model, data, at.values)
+        return linear_predictor(model, data.assign(**truth), replace(at, values=None))
     if (
         len(at.factors) > 1
         or at.latent is not None
@@ -882,14 +914,38 @@ def _predictor(data: pd.DataFrame, label: str) -> np.ndarray:
 
 
 def log_likelihood(model: sp.Model, data: pd.DataFrame, at: Point) -> float:
-    """Log probability of the outcome, with its normalizing constant."""
-    return log_likelihood_of(model, data, linear_predictor(model, data, at), at)
+    """Log probability of the outcome, with its normalizing constant.
+
+    Values of predictors that are not known are averaged over, given what was observed.
+    """
+    if at.values is None:
+        return log_likelihood_of(model, data, linear_predictor(model, data, at), at)
+    if model.spec.integrates_values:
+        return float(np.sum(_log_joint_with_values(model, data, at)[1]))
+    # As far as the modes are of outcomes that hardly agree with what was observed.
+    z = np.linspace(-60, 60, 20_001)
+    names = [each.name for each in model.spec.uncertain]
+    slopes = at.beta[[model.design.coefficients.index(name) for name in names]]
+    centers, spreads = of_values.given_seen(model, data, at.values)
+    none = data.assign(**dict.fromkeys(names, 0.0))
+    eta = linear_predictor(model, none, replace(at, values=None)) + slopes @ centers
+    sd = np.sqrt(np.square(slopes) @ np.square(spreads))
+    rows = [_log_of_rows(model, data, eta + sd * each, at) for each in z]
+    weights = stats.norm.logpdf(z) + np.log(z[1] - z[0])
+    return float(special.logsumexp(np.array(rows) + weights[:, None], axis=0).sum())
 
 
 def log_likelihood_of(
     model: sp.Model, data: pd.DataFrame, eta: np.ndarray, at: Point
 ) -> float:
     """Log probability of the outcome, given the linear predictor."""
+    return float(np.sum(_log_of_rows(model, data, eta, at)))
+
+
+def _log_of_rows(
+    model: sp.Model, data: pd.DataFrame, eta: np.ndarray, at: Point
+) -> np.ndarray:
+    """Log probability of each outcome, times its weight."""
     spec = model.spec
     weights = 1.0 if spec.weights is None else data[spec.weights].to_numpy()
     if spec.family in ("ordinal", "sratio", "acat"):
@@ -898,7 +954,7 @@ def log_likelihood_of(
         rows = np.log(p[np.arange(len(codes)), codes])
     else:
         rows = _log_density_of_rows(model, data, eta, at)
-    return float(np.sum(weights * rows))
+    return np.asarray(weights * rows)
 
 
 def _log_density_of_rows(
@@ -1231,6 +1287,8 @@ def _log_prior(model: sp.Model, data: pd.DataFrame, at: Point) -> float:
         total += log[f"lengthscale[{label}]"](length)
     for label, step in zip(model.design.mean.steps, at.steps, strict=True):
         total += log[f"steps[{label}]"](step)
+    if at.values is not None:
+        total += of_values.log_prior(model, at.values, log)
     if "Intercept" in log:
         total += log["Intercept"](at.intercept + means @ at.beta)
     if "sigma" in log:

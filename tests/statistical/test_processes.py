@@ -17,7 +17,7 @@ from stanpool.data.matrix.smooths.process import Process, build_process
 from stanpool.density.check import compare
 from stanpool.density.log_posterior import LogPosterior
 from stanpool.engine.interface import Densities
-from stanpool.model.priors.lengthscales import between
+from stanpool.model.priors.of_terms.lengthscales import between
 from stanpool.sampling.initial_values import starting_values
 
 DATA = Path(__file__).parents[1] / "data"

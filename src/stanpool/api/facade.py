@@ -98,6 +98,8 @@ class Model(PreparedModel):
         "sigma": "z + (1 | g)"}``. What they add up to is the logarithm of ``sigma``,
         ``phi``, ``shape`` and ``nu``, the logit of the probabilities ``zi`` and ``hu``,
         and ``slant`` itself. ``"sigma ~ (1 | g)"`` is the same as ``residual="g"``.
+        ``me(x, sd)`` is a predictor with errors of known standard deviations, and
+        ``mi(x)`` one with missing values, which may have a formula, ``"mi(x) ~ z"``.
     data
         A data frame, or a mapping of columns. It is copied, so that later changes of it
         do not affect the model. Data that are not in memory are read once, in chunks,

@@ -101,3 +101,15 @@ def memory() -> int:
         with suppress(OSError, ValueError):
             found.append(int(Path("/sys/fs/cgroup", limit).read_text("utf-8")))
     return min(found)
+
+
+def without_nan(values: object) -> Array:
+    """Return the numbers of a column that are not missing.
+
+    Examples
+    --------
+    >>> without_nan([1.0, np.nan, 3.0])
+    array([1., 3.])
+    """
+    numbers = np.asarray(values, dtype=float)
+    return np.asarray(numbers[~np.isnan(numbers)])

@@ -15,6 +15,7 @@ from stanpool.language.expression import parse
 from stanpool.language.family import FAMILIES
 from stanpool.language.formulas.formula import quote_name, unquote_name
 from stanpool.language.model_spec import ModelSpec
+from stanpool.language.special.uncertain import uncertain_predictor
 from stanpool.language.vocabulary import CONSTANTS, names
 
 _MANY_LEVELS = 1000
@@ -62,7 +63,7 @@ def used_columns(spec: ModelSpec, data: Any, *, copy: bool = True) -> pd.DataFra
     _refuse_own_outcome(spec, columns)
     found = names_in(spec, columns)
     refuse_unwritable("names of columns", found)
-    always = set(names_in(replace(spec, cens_upper=None), columns))
+    always = complete_columns(spec, columns)
     has_levels = FAMILIES[spec.family].outcome in ("ordered", "binary")
     clean = {
         name: clean_column(
@@ -76,6 +77,23 @@ def used_columns(spec: ModelSpec, data: Any, *, copy: bool = True) -> pd.DataFra
         for name in found
     }
     return pd.DataFrame(clean, index=pd.RangeIndex(len(frame)), copy=copy)
+
+
+def complete_columns(spec: ModelSpec, columns: set[Any]) -> set[str]:
+    """Name the columns that must have a value in each row.
+
+    Upper ends of intervals need not, nor predictors whose missing values are modelled
+    and that stand nowhere else.
+    """
+    may_miss = {each.text for each in spec.uncertain if each.may_miss}
+    terms = tuple(
+        text
+        for text in spec.terms
+        if (own := uncertain_predictor(text)) is None or own.text not in may_miss
+    )
+    others = names_in(replace(spec, cens_upper=None, terms=terms, values=()), columns)
+    of_values = [text for each in spec.values for text in each.terms]
+    return {*others, *names_in_terms(of_values, columns)}
 
 
 def _refuse_own_outcome(spec: ModelSpec, columns: set[Any]) -> None:

@@ -25,9 +25,14 @@ import numpy as np
 
 from stanpool.base.arrays import Array, Indices
 from stanpool.data.likelihood import log_likelihood
-from stanpool.density.formulas import Formula
-from stanpool.density.groups import Groups, Population
 from stanpool.density.rows import DataRows, NormalRows, latent_of, related
+from stanpool.density.terms.formulas import Formula
+from stanpool.density.terms.groups import Groups, Population
+from stanpool.density.terms.uncertain import (
+    effects_of_values,
+    log_density_of_seen,
+    uncertain_of,
+)
 from stanpool.language.family import FAMILIES
 
 if TYPE_CHECKING:
@@ -93,11 +98,21 @@ class Likelihood:
         }
         if sigma is not None:
             parameters["sigma"] = sigma
+        uncertain = uncertain_of(design)
+        if uncertain is not None:
+            shift, variance = effects_of_values(uncertain, values)
+            eta = eta + shift[:, None]
+            if "z_x" not in values:
+                own = np.square(parameters["sigma"])
+                parameters["sigma"] = np.sqrt(own + variance)
         if "cutpoint_c" in values:
             parameters["cutpoint"] = values["cutpoint_c"]
         eta = eta if rows.spec.is_categorical else eta[:, 0]
         found = log_likelihood(rows.spec, design, eta, parameters)
-        return [float(np.sum(found[found > 0])), float(np.sum(found[~(found > 0)]))]
+        both = [float(np.sum(found[found > 0])), float(np.sum(found[~(found > 0)]))]
+        if uncertain is not None:
+            both.append(log_density_of_seen(uncertain, values))
+        return both
 
     def _linear_predictor(
         self,

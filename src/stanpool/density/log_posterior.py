@@ -15,13 +15,6 @@ import numpy as np
 
 from stanpool.base.arrays import Array
 from stanpool.data.design.centers import centering_matrix
-from stanpool.density.formulas import (
-    Formula,
-    formula_of,
-    log_density_of_smooths,
-    with_smooths,
-)
-from stanpool.density.groups import Groups, Population, off_ridges
 from stanpool.density.likelihood import Likelihood
 from stanpool.density.parameters import (
     ESTIMATED,
@@ -32,6 +25,13 @@ from stanpool.density.parameters import (
 )
 from stanpool.density.priors import prior_of
 from stanpool.density.rows import rows_of
+from stanpool.density.terms.formulas import (
+    Formula,
+    formula_of,
+    log_density_of_smooths,
+    with_smooths,
+)
+from stanpool.density.terms.groups import Groups, Population, off_ridges
 
 if TYPE_CHECKING:
     from stanpool.model.prepared_model import PreparedModel
@@ -156,6 +156,8 @@ class LogPosterior:
         ]
         if "beta_z" in values:
             found.append(_log_horseshoe(values, self._horseshoe[0, 1]))
+        if "z_x" in values:
+            found.append(float(-0.5 * np.sum(np.square(values["z_x"]))))
         if "scores" in values:
             found.append(_log_latent(values["scores"], values["z_loadings"]))
         if not self.prior_only:

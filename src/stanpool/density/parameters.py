@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stanpool.base.arrays import Array
-from stanpool.density.formulas import formula_of
 from stanpool.density.rows import latent_of
+from stanpool.density.terms.formulas import formula_of
+from stanpool.density.terms.uncertain import uncertain_of
 from stanpool.density.transforms import (
     Between,
     CorrelationCholesky,
@@ -228,6 +229,12 @@ def _shape(model: PreparedModel, base: str, place: int) -> tuple[int, ...]:
         assert latent is not None
         sides = {"scores": latent.score_labels, "z_loadings": latent.loading_labels}
         return len(sides[base]), latent.rank
+    uncertain = uncertain_of(design)
+    if uncertain is not None and base in ("mean_x", "sd_x"):
+        return (len(uncertain.predictors),)
+    if uncertain is not None and base in ("beta_x", "z_x"):
+        sizes = {"beta_x": uncertain.labels, "z_x": uncertain.unknown[0]}
+        return (len(sizes[base]),)
     if base not in _OF_GROUPS or place >= len(design.factors):
         raise LookupError(base)
     factor = design.factors[place]
@@ -298,6 +305,8 @@ def _unit(
         return y
     if base == "lengthscale":
         return 1.0 / scaling.lengthscale
+    if base in scaling.values:
+        return 1.0 / scaling.values[base]
     if base == "beta_free":
         return np.asarray(y / scaling.population[: shape[0]])
     if base == "beta":

@@ -25,9 +25,14 @@ from stanpool.base.other_tools import advice_on_family
 from stanpool.language.expression import parse, quote_name
 from stanpool.language.family import FAMILIES, SIGMA, Family, FamilyParameter
 from stanpool.language.formulas.structures import STRUCTURES
-from stanpool.language.latent_factors import LatentFactors
 from stanpool.language.prior import Prior
-from stanpool.language.vocabulary import is_smooth
+from stanpool.language.special.latent_factors import LatentFactors
+from stanpool.language.special.uncertain import (
+    UncertainPredictor,
+    ValuesFormula,
+    uncertain_predictor,
+)
+from stanpool.language.vocabulary import is_smooth, is_uncertain
 
 LARGEST_NUMBER = 1e150  # in data, and of drawn outcomes: sums of squares are finite
 
@@ -188,6 +193,8 @@ class ModelSpec:
     formulas
         The linear predictors of the family's own parameters; those without are one
         number.
+    values
+        The formulas of predictors whose values are not all known.
     family, link
         A name in ``FAMILIES``, and one of its links; None is its default.
     pooling
@@ -257,6 +264,7 @@ class ModelSpec:
     groups: tuple[GroupTerm, ...] = ()
     latent: LatentFactors | None = None
     formulas: tuple[ParameterFormula, ...] = ()
+    values: tuple[ValuesFormula, ...] = ()
     family: str = "gaussian"
     link: Link | None = None
     pooling: Pooling = "partial"
@@ -292,6 +300,26 @@ class ModelSpec:
     def special_terms(self) -> tuple[LatentFactors, ...]:
         """The terms that are neither the population's nor of a grouping factor."""
         return () if self.latent is None else (self.latent,)
+
+    @property
+    def uncertain(self) -> tuple[UncertainPredictor, ...]:
+        """The predictors whose values are not all known, in the order written."""
+        of_each = {each.of: each.terms for each in self.values}
+        read = (uncertain_predictor(text) for text in self.terms)
+        found = {each.text: each for each in read if each is not None}
+        return tuple(
+            replace(each, terms=of_each.get(text, ())) for text, each in found.items()
+        )
+
+    @property
+    def integrates_values(self) -> bool:
+        """Whether values of predictors that are not known are integrated out.
+
+        They are normal, and so are outcomes about a linear function of them.
+        """
+        parts = (self.weights, self.cens, self.trunc, self.se)
+        is_linear = self.is_gaussian and self.link_name == "identity"
+        return bool(self.uncertain) and is_linear and not any(parts)
 
     @property
     def smooth_terms(self) -> tuple[str, ...]:
@@ -354,7 +382,8 @@ class ModelSpec:
     def all_terms(self) -> tuple[str, ...]:
         """The terms of the population and of all grouping factors."""
         of_groups = (text for group in self.all_groups for text in group.terms)
-        of_others = (text for formula in self.formulas for text in formula.terms)
+        of_others = [text for formula in self.formulas for text in formula.terms]
+        of_others += [text for formula in self.values for text in formula.terms]
         return tuple(dict.fromkeys((*self.terms, *of_others, *of_groups)))
 
     @property
@@ -463,6 +492,7 @@ class ModelSpec:
                     f"{term} does not go with family={family.name!r}, which has a "
                     "linear predictor for each category. Drop it."
                 )
+        self._check_uncertain(family)
         for text in self.smooth_terms[:1]:
             if self.pooling == "none":
                 raise SpecError(
@@ -586,6 +616,35 @@ class ModelSpec:
                 f"formula of; it has {has}.{advice}"
             )
 
+    def _check_uncertain(self, family: Family) -> None:
+        """Check the predictors whose values are not all known, and their formulas."""
+        names = [each.text for each in self.uncertain]
+        for formula in self.values:
+            if formula.of not in names or [*self.values].count(formula) > 1:
+                raise SpecError(
+                    f"there is a formula of {quote(formula.of)}, and the formula of "
+                    f"the outcome has {quote_list(names) or 'no such predictor'}. "
+                    f"Write '... ~ {formula.of} + ...', and one formula of it."
+                )
+        for name in names[:1]:
+            if self.pooling == "none":
+                raise SpecError(
+                    f"the values of {name} come from one population, and each group is "
+                    "by itself with pooling='none'. Pass pooling='partial'."
+                )
+            if family.is_categorical:
+                raise SpecError(
+                    f"{name} does not go with family={family.name!r}, which has a "
+                    "linear predictor for each category. Drop it."
+                )
+        columns = [each.column for each in self.uncertain]
+        for column in columns:
+            if columns.count(column) > 1:
+                raise SpecError(
+                    f"the formula has {quote(column)} in two of {quote_list(names)}. "
+                    "Keep one of them."
+                )
+
     def _check_outcome_parts(self, family: Family) -> None:
         """Check that the parts of the outcome go with the family and each other."""
         given = {
@@ -651,9 +710,10 @@ def _called(parameter: str) -> str:
 def _is_smooth(text: str) -> bool:
     """Whether a term is a smooth; what is no term at all is refused when it is read."""
     try:
-        return is_smooth(parse(text))
+        node = parse(text)
     except SpecError:
         return False
+    return is_smooth(node) and not is_uncertain(node)
 
 
 def _check_bounds(trunc: object) -> None:

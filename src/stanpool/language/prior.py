@@ -394,6 +394,9 @@ _OF_EVERY_FAMILY: Mapping[str, ParameterClass] = {
         ParameterClass("rho_u", "unit", "population"),
         ParameterClass("loading_scale", "positive"),
         ParameterClass("tau_sigma", "positive"),
+        ParameterClass("mean_x", "real", "uncertain"),
+        ParameterClass("sd_x", "positive", "uncertain"),
+        ParameterClass("beta_x", "real", "uncertain"),
     )
 }
 

@@ -26,6 +26,7 @@ from stanpool.language.vocabulary import (
     columns_of,
     is_monotonic,
     is_smooth,
+    is_uncertain,
 )
 
 _MOST_TERMS = 10_000
@@ -122,6 +123,12 @@ def _check(node: Node, functions: Collection[str]) -> None:
                         "a monotonic effect can only be added, as in '+ mo(x)'. An "
                         "effect of each level that depends on another column is "
                         "C(x) * z."
+                    )
+                if is_uncertain(each):
+                    raise each.at.error(
+                        f"{written(each)} can only be added, as in '+ {written(each)}':"
+                        " its values are not all known, and products of them are not "
+                        "offered."
                     )
                 if is_smooth(each):
                     raise each.at.error(

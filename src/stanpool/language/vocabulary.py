@@ -51,7 +51,8 @@ class Function:
         ``"row"``: each row's value follows from that row; ``"taken"``: one number,
         taken from the rows of the fit; ``"frozen"``: a column that needs such numbers;
         ``"basis"``: several columns, and ``"levels"``: a category, which stand as
-        terms of their own; ``"smooth"``: curves, a term with which nothing interacts.
+        terms of their own; ``"smooth"``: a term with which nothing interacts, such as
+        curves, and predictors whose values are not all known.
     columns
         How many expressions of columns it takes.
     settings
@@ -103,11 +104,18 @@ FUNCTIONS: Mapping[str, Function] = {
     "t2": Function("smooth", 2, ("k", "bs", "by")),
     "gp": Function("smooth", 1, ("k", "c", "cov", "by")),
     "mo": Function("smooth", 1),
+    "me": Function("smooth", 2),
+    "mi": Function("smooth", 1),
 }
 SMOOTH_BASES = ("tp", "cr", "cc", "ps")
 COVARIANCES = ("exp_quad", "matern32", "matern52")  # of Gaussian processes
 _NOT_OF_NUMPY = {"I", "center", "scale", "standardize", "poly", "bs", "cr", "cs", "cc"}
-_NOT_OF_NUMPY |= {"C", "exp10", "s", "t2", "gp", "mo"}
+_NOT_OF_NUMPY |= {"C", "exp10", "s", "t2", "gp", "mo", "me", "mi"}
+_UNCERTAIN = {
+    "me": "me() takes a column and the standard deviations of its errors, as in "
+    "me(x, sd), where sd is a column or a number",
+    "mi": "mi() takes a column that has missing values, as in mi(x)",
+}
 _OTHER_BASES = {
     "re": "a random effect is a group term, (1 | g)",
     "fs": "a curve for each group is s(x, by=g), beside (1 | g)",
@@ -150,8 +158,6 @@ _INSTEAD = {
     "Q": "write names of several words in backticks",
     "cbind": "write 'successes | trials(n) ~ ...'",
     "Surv": "write 'time | cens(1 - event) ~ ...'",
-    "mi": "missing values are not modelled; drop or impute them",
-    "me": "errors in predictors are not modelled",
     "offset": "an offset is added as a term of its own, '+ offset(x)'",
     **dict.fromkeys(
         ("trials", "se", "exposure", "weights", "cens", "quantile"),
@@ -295,6 +301,11 @@ def is_monotonic(node: Node) -> bool:
     return is_smooth(node) and isinstance(node, Call) and node.function == "mo"
 
 
+def is_uncertain(node: Node) -> bool:
+    """Whether an expression is a predictor whose values are not all known."""
+    return is_smooth(node) and isinstance(node, Call) and node.function in _UNCERTAIN
+
+
 def depends_on_rows(node: Node) -> bool:
     """Whether an expression has something that is taken from all rows of the fit."""
     found = (FUNCTIONS.get(each.function) for each in calls(node))
@@ -392,6 +403,8 @@ def _check_smooth(call: Call, predictors: int) -> None:
     SpecError
         That says what to write.
     """
+    if call.function in _UNCERTAIN:
+        _check_uncertain(call, predictors)
     if call.function == "gp":
         predictors = _check_process(call)
     if len(call.arguments) != predictors:
@@ -415,6 +428,25 @@ def _check_smooth(call: Call, predictors: int) -> None:
         _check_dimensions(given["k"], sizes if isinstance(sizes, list) else [sizes])
         if isinstance(sizes, list) and len(sizes) != predictors:
             raise given["k"].at.error("k takes one number for each predictor here.")
+
+
+def _check_uncertain(call: Call, arguments: int) -> None:
+    """Refuse what is not ``me(x, sd)`` or ``mi(x)``, where x is a column."""
+    usage = _UNCERTAIN[call.function]
+    for name, node in call.settings:
+        if name == "gr":
+            raise node.at.error(
+                "each row has a true value of its own: gr= is not offered. Where rows "
+                "share one, fit a model of its own to the rows of x, with a group term."
+            )
+        raise node.at.error(f"{usage}; it has no option {name!r}.")
+    if len(call.arguments) != arguments:
+        raise call.at.error(f"{usage}.")
+    if not isinstance(call.arguments[0], Name):
+        raise call.arguments[0].at.error(
+            f"{usage}. Add what you compute of columns to the data, such as a column "
+            "log_x."
+        )
 
 
 def _check_process(call: Call) -> int:

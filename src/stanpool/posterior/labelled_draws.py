@@ -26,7 +26,7 @@ from stanpool.model.program.population_means import group_means
 from stanpool.model.program.structure import Structure, suffix_of
 from stanpool.model.terms.of_design import predictors_of
 from stanpool.model.terms.term import Term
-from stanpool.posterior.integrated_draws import draw_deviations, draw_second
+from stanpool.posterior.integrated.integrated_draws import draw_deviations, draw_second
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stanpool.base.arrays import Array
+from stanpool.data.design.design import TermOfRows
 from stanpool.model.terms.names import SMOOTH_COEFFICIENT, WITH_ZEROS, GroupNames
 from stanpool.posterior.convergence import describe, moments
 from stanpool.posterior.intervals import interval_levels
@@ -127,7 +128,14 @@ def group_dims(design: Design) -> frozenset[str]:
         for own in design.predictors
         if own.smooths
     }
-    return frozenset(GroupNames.of(factor).group for factor in factors) | smooths
+    values = {
+        rows
+        for term in design.special
+        if isinstance(term, TermOfRows)
+        for rows in term.rows_of_values
+    }
+    of_groups = frozenset(GroupNames.of(factor).group for factor in factors)
+    return of_groups | smooths | values
 
 
 def dims_of_groups(fit: HasPosterior) -> frozenset[str]:

@@ -82,6 +82,21 @@ def points_around_pilot(
     return [{name: point[name] for name in names if name in point} for point in points]
 
 
+def as_declared(
+    model: PreparedModel, points: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return initial values of what the program declares, some of it without constants.
+
+    Parameters
+    ----------
+    model, points
+        The model, and values of whole parameters by Stan's names.
+    """
+    names = declared_names(model.program.source)
+    whole = [{**point, **_estimated(model, point, names)} for point in points]
+    return [{name: x[name] for name in names if name in x} for x in whole]
+
+
 def _estimated(
     model: PreparedModel, whole: Mapping[str, Any], names: Sequence[str]
 ) -> dict[str, Array]:
@@ -222,7 +237,8 @@ def pilot_metric(model: PreparedModel) -> Array | None:
         return None
     pilot, known = model.pilot, dict[str, Array]()
     program = _program(model)
-    for predictor in predictors_of(model.design, model.structure):
+    scaled = model.scaling.design(model.design)
+    for predictor in predictors_of(scaled, model.structure):
         for term in predictor.all:
             known |= term.metric(pilot, program)
     rows = float(model.design.rows)

@@ -18,12 +18,14 @@ from stanpool.engine.values.settings import PATHS
 from stanpool.model.fit_result import LOG_DENSITY, Approximation, FitResult
 from stanpool.model.prepared_model import PreparedModel
 from stanpool.model.terms.of_design import special_terms
+from stanpool.posterior.integrated.values import with_values
 from stanpool.posterior.labelled_draws import build_tree, draw_back
 from stanpool.posterior.recenter import uncenter_tree
 from stanpool.sampling.approximate import chosen_draws
 from stanpool.sampling.choose_engine import opened, remember_gain
 from stanpool.sampling.continuation import STATE, passing_names, sampler_state
 from stanpool.sampling.initial_values import (
+    as_declared,
     pilot_metric,
     points_around_pilot,
     starts_from_pilot,
@@ -161,7 +163,8 @@ def _labelled(
             max_treedepth=deepest,
             drawn_back=back,
         )
-        return uncenter_tree(model, tree)
+        tree = uncenter_tree(model, tree)
+        return with_values(model, tree, seed=seed, prior_only=prior_only)
 
     tree = tree_of(found.raw.after_warmup, settings.seed)
     if found.raw.warmup:
@@ -304,10 +307,12 @@ def _starting_points(model: PreparedModel, *, chains: int, seed: int) -> Any:
     points = None
     if starts_from_pilot(model):
         points = points_around_pilot(model, chains=chains, seed=seed)
-    for term in special_terms(model.design):
+    design = model.scaling.design(model.design)
+    for term in special_terms(design):
         # Near its mean, a probability changes a quarter as fast as its logit.
         slope = 1.0 if model.spec.link_name == "identity" else 4.0
-        y = model.scaling.design(model.design).y
+        y = design.y
         own = term.starting_points(slope * y, chains=chains, seed=seed)
+        own = as_declared(model, own)
         points = [a | b for a, b in zip(points or [{}] * chains, own, strict=True)]
     return points

@@ -18,8 +18,8 @@ from stanpool.data.design.predictors.latent_factors import (
     quick_estimate,
 )
 from stanpool.language.formulas.formula import parse_formula
-from stanpool.language.latent_factors import LatentFactors
-from stanpool.model.terms.latent import points_around
+from stanpool.language.special.latent_factors import LatentFactors
+from stanpool.model.terms.special.latent import points_around
 
 NAME = "partial_pooling_gaussian_noncentered_latent"
 

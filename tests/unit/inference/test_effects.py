@@ -853,7 +853,8 @@ class TestCategories:
 
 
 # Models with flat priors have no draws from the prior.
-PROPER = list(proper_models())
+# Those of unknown values of predictors are at what was observed.
+PROPER = [name for name, model in proper_models().items() if not model.spec.uncertain]
 
 
 @pytest.mark.parametrize("name", PROPER[::6])

@@ -52,7 +52,9 @@ class TestRowsOfTheData:
         found = predict.log_lik(fit).sum("row").to_numpy().ravel()
         finite = np.isfinite(expected)
         assert finite.any()
-        np.testing.assert_allclose(found[finite], np.array(expected)[finite], rtol=1e-7)
+        # Values of predictors that are sampled are averaged over by quadrature.
+        rtol = 1e-3 if fit.model.structure.samples_values else 1e-7
+        np.testing.assert_allclose(found[finite], np.array(expected)[finite], rtol=rtol)
 
     def test_categories_have_linear_predictors_of_their_own(self) -> None:
         data = small_data()
@@ -158,8 +160,12 @@ NONE = {n: m for n, m in proper_models().items() if m.spec.pooling == "none"}
 ROWS = [9, 3, 13, 0]
 
 
+# Values of predictors in new rows are not those that were drawn for the data.
+CERTAIN = {n: m for n, m in proper_models().items() if not m.spec.uncertain}
+
+
 class TestNewRowsOfKnownGroups:
-    @pytest.mark.parametrize("name", each_model(proper_models()))
+    @pytest.mark.parametrize("name", each_model(CERTAIN))
     def test_are_predicted_as_the_same_rows_of_the_data(self, name: str) -> None:
         fit = fit_of_prior(models()[name])
         new = data_of(models()[name]).iloc[ROWS]

@@ -28,8 +28,11 @@ DRAWS = 100
 P_VALUE = 1e-6
 
 PROPER = proper_models()
+# Of values of predictors that are not known, draws are made up elsewhere.
 NOT_CATEGORICAL = {
-    name: model for name, model in PROPER.items() if not model.spec.is_categorical
+    name: model
+    for name, model in PROPER.items()
+    if not (model.spec.is_categorical or model.spec.uncertain)
 }
 # Each way in which parameters are made of others.
 STRUCTURES = (

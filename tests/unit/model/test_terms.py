@@ -178,12 +178,12 @@ def test_modules_of_kinds_are_known_to_one_file() -> None:
     The density knows them, too: it must share no code with the terms.
     """
     for module, users in (
-        ("model.terms.latent", {"model/terms/of_design.py"}),
+        ("model.terms.special.latent", {"model/terms/of_design.py"}),
         (
             "data.design.predictors.latent_factors",
             {
                 "data/design/build_design.py",
-                "model/terms/latent.py",
+                "model/terms/special/latent.py",
                 "density/rows.py",
             },
         ),

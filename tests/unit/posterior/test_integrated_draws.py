@@ -12,7 +12,7 @@ from scipy import linalg
 import stanpool as sp
 from golden.catalogue import small_data
 from stanpool.data.compression.integrated_rows import root_of_scale, scale_units
-from stanpool.posterior.integrated_draws import draw_deviations, draw_second
+from stanpool.posterior.integrated.integrated_draws import draw_deviations, draw_second
 
 DRAWS = 20_000
 

@@ -57,7 +57,8 @@ def moved_data(model: sp.Model) -> pd.DataFrame:
     Offsets, slopes without intercepts, and slopes that are uncorrelated with them; and
     predictors of another parameter that has no intercept.
     """
-    fixed = set(model.spec.offsets)
+    # Priors of means of values that are not all known are where these are.
+    fixed = {*model.spec.offsets, *(each.column for each in model.spec.uncertain)}
     for own in model.design.formulas:
         if not own.intercept:
             fixed.update(*(label.split(":") for label in own.coefficients))

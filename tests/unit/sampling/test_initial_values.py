@@ -67,7 +67,7 @@ def declared(model: sp.Model) -> list[str]:
 
 def unknown_to_the_pilot(model: sp.Model) -> set[str]:
     """Name what latent factors have: all else starts around the pilot estimate."""
-    if model.design.special:
+    if model.spec.latent is not None:
         return {"scores", "z_loadings", "loading_scale"}
     return set()
 

@@ -55,6 +55,8 @@ def why_not_aggregated(spec: ModelSpec) -> str:
         return f"sums of {spec.family} outcomes are not sufficient"
     if spec.weights is not None:
         return "rows have weights"
+    for each in spec.uncertain:
+        return f"values of {each.name} are not all known"
     if spec.cens is not None or spec.trunc is not None:
         return "outcomes are censored or truncated"
     return ""

@@ -66,6 +66,8 @@ def why_not_sums(spec: ModelSpec) -> str:
         return f"{formula.parameter} has a formula, and differs between rows"
     for term in () if spec.pooling == "complete" else spec.special_terms:
         return term.why_not_sums
+    for each in spec.uncertain:
+        return f"values of {each.name} are not all known"
     if spec.cens is not None or spec.trunc is not None:
         return "outcomes are censored or truncated"
     if spec.se_sigma:

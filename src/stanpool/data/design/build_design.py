@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -41,6 +41,7 @@ from stanpool.data.design.predictors.parameters import (
     read_terms,
     with_joints,
 )
+from stanpool.data.design.predictors.uncertain import build_uncertain_design
 from stanpool.data.design.rank import (
     SurrogateRows,
     column_means,
@@ -117,7 +118,7 @@ def build_design(
         factors=tuple(factors),
         link=spec.link_name,
         parameters=parameters,
-        special=_build_special(spec, frame, y),
+        special=_build_special(spec, frame, y, labels),
         offset=read_only(offset),
         **_parts_of_outcome(spec, evaluated, y),
         categories=categories,
@@ -205,8 +206,11 @@ def _centers(
 
 
 def _build_special(
-    spec: ModelSpec, frame: pd.DataFrame, y: np.ndarray
+    spec: ModelSpec, frame: pd.DataFrame, y: np.ndarray, labels: Sequence[str]
 ) -> tuple[SpecialTerm, ...]:
     """Build the terms that are neither the population's nor of a grouping factor."""
     terms = () if spec.pooling == "complete" else spec.special_terms
-    return tuple(build_latent(term, frame, y) for term in terms)
+    found: list[SpecialTerm] = [build_latent(term, frame, y) for term in terms]
+    if spec.uncertain:
+        found.append(build_uncertain_design(spec, frame, labels))
+    return tuple(found)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from stanpool.data.matrix.model_matrix import Column
 from stanpool.data.matrix.smooths.monotonic import Steps
 from stanpool.data.matrix.term_matrix import SmoothScale, TermMatrix
 from stanpool.language.model_spec import NORMAL
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -291,6 +294,21 @@ class SpecialTerm(Protocol):
 
     def with_sides(self, sides: Sequence[Side]) -> Self:
         """Return the term of other rows, or with other labels."""
+
+
+@runtime_checkable
+class TermOfRows(SpecialTerm, Protocol):
+    """The design of a term that has more of each row than the levels of columns."""
+
+    @property
+    def rows_of_values(self) -> tuple[str, ...]:
+        """The dimensions of the posterior that run over rows of the data."""
+
+    def take(self, rows: np.ndarray | slice) -> Self:
+        """Return the term of some rows."""
+
+    def of_new(self, frame: pd.DataFrame) -> Self:
+        """Return the term of new rows."""
 
 
 @dataclass(frozen=True)
@@ -755,6 +773,8 @@ def sd_of_column(column: np.ndarray, ones: np.ndarray | None) -> float:
 
 def taken_special(term: SpecialTerm, rows: np.ndarray | slice) -> SpecialTerm:
     """Return a term of some rows, with all labels."""
+    if isinstance(term, TermOfRows):
+        return term.take(rows)
     return term.with_sides(
         [replace(side, index=read_only(side.index[rows])) for side in term.sides]
     )

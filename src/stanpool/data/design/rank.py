@@ -100,7 +100,8 @@ def identified(
     may_go = {column - own for column in _of_interactions(matrix)}
     # What others say already, as x does in x + s(x), a smooth need not say again.
     free = matrix.of_smooths - matrix.penalised
-    may_go |= {*range(x.shape[1] - free, x.shape[1] - matrix.monotonic)}
+    first = x.shape[1] - free + matrix.uncertain
+    may_go |= {*range(first, x.shape[1] - matrix.monotonic)}
     constant = [labels[k] for k in np.flatnonzero(flat) if k not in may_go]
     if constant:
         raise DataError(

@@ -20,6 +20,7 @@ from stanpool.data.entries import all_whole, refuse_rows
 from stanpool.data.matrix.smooths.monotonic import build_monotonic
 from stanpool.data.matrix.smooths.process import build_process
 from stanpool.data.matrix.smooths.smooth import build_smooth
+from stanpool.data.matrix.uncertain import build_uncertain
 from stanpool.language.expression import (
     Call,
     Chain,
@@ -36,6 +37,7 @@ from stanpool.language.vocabulary import (
     columns_of,
     constant,
     contrasts_of,
+    is_uncertain,
     settings_of,
 )
 
@@ -296,6 +298,8 @@ class _Walk:
         """Return the free and the penalised columns of a smooth."""
         if call.function == "mo":
             return self._monotonic(call)
+        if is_uncertain(call):
+            return self._uncertain(call)
         key, depends_on, rows = written(call), by_of(call), len(self.frame)
         own = call.arguments
         x = [np.broadcast_to(self._numbers(each), rows) for each in own]
@@ -346,6 +350,16 @@ class _Walk:
         if key not in self.taken:
             name = written(node, bare=True)
             self.taken[key] = build_monotonic(f"mo({name})", name, x)
+        found: tuple[Any, Any] = self.taken[key].columns([x])
+        return found
+
+    def _uncertain(self, call: Call) -> tuple[Any, Any]:
+        """Return the column of what was observed of a predictor, and no others."""
+        key, node = written(call), call.arguments[0]
+        x = np.asarray(self._numbers(node), dtype=float)
+        if key not in self.taken:
+            name = written(node, bare=True)
+            self.taken[key] = build_uncertain(written(call, bare=True), name, x)
         found: tuple[Any, Any] = self.taken[key].columns([x])
         return found
 

@@ -29,6 +29,7 @@ from stanpool.data.matrix.smooths.monotonic import Monotonic
 from stanpool.data.matrix.smooths.process import Process
 from stanpool.data.matrix.smooths.smooth import Smooth
 from stanpool.data.matrix.term_matrix import SmoothScale, TermMatrix
+from stanpool.data.matrix.uncertain import Uncertain
 from stanpool.language.expression import Call, Chain, Name, Node, Number, parse, written
 from stanpool.language.model_spec import LARGEST_NUMBER
 from stanpool.language.terms import factors, read_arithmetic, read_term, with_aliases
@@ -37,6 +38,7 @@ from stanpool.language.vocabulary import (
     depends_on_rows,
     is_monotonic,
     is_smooth,
+    is_uncertain,
 )
 
 _REPEATS = 8  # rows for each combination of levels
@@ -156,14 +158,21 @@ def term_matrix(
     plain = [text for text, node in read if not is_smooth(node)]
     matrix = _plain_matrix(intercept, plain, frame, functions, full_rank=full_rank)
     smooths = {written(node): node for _, node in read if is_smooth(node)}
-    for node in sorted(smooths.values(), key=is_monotonic):
+    for node in sorted(smooths.values(), key=_place_of_smooth):
         matrix = _with_smooth(matrix, *evaluated(node, frame, functions, known))
     return matrix
 
 
+def _place_of_smooth(node: Node) -> int:
+    """Return what sorts smooths: the last are monotonic effects."""
+    return 0 if is_uncertain(node) else 1 + is_monotonic(node)
+
+
 def _with_smooth(matrix: TermMatrix, columns: Any, recipe: Recipe) -> TermMatrix:
     """Add a smooth to a matrix: its penalised columns come last."""
-    smooth: Smooth | Process | Monotonic = recipe.taken[written(recipe.node)]
+    smooth: Smooth | Process | Monotonic | Uncertain = recipe.taken[
+        written(recipe.node)
+    ]
     first, last = np.split(
         matrix.values, [matrix.values.shape[1] - matrix.penalised], 1
     )

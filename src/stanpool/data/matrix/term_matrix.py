@@ -12,6 +12,7 @@ from stanpool.data.matrix.evaluation import Recipe
 from stanpool.data.matrix.smooths.monotonic import Monotonic, Steps
 from stanpool.data.matrix.smooths.process import Process, Spectrum
 from stanpool.data.matrix.smooths.smooth import Smooth
+from stanpool.data.matrix.uncertain import Uncertain
 from stanpool.language.expression import written
 
 if TYPE_CHECKING:
@@ -86,8 +87,8 @@ class TermMatrix:
         The columns that the data cannot tell from others; they are not in the matrix.
     smooths
         The smooths. Their free columns come after all others, and their penalised
-        columns, which are those that have a scale to estimate, after these. Monotonic
-        effects are the last smooths.
+        columns, which are those that have a scale to estimate, after these. Predictors
+        whose values are not all known are the first, and monotonic effects the last.
     """
 
     values: np.ndarray
@@ -113,6 +114,14 @@ class TermMatrix:
         return sum(each.steps is not None for each in self.scales)
 
     @property
+    def uncertain(self) -> int:
+        """The number of predictors whose values are not all known.
+
+        Their columns are the first of the free ones.
+        """
+        return sum(isinstance(each, Uncertain) for each in self._smooths)
+
+    @property
     def plain(self) -> int:
         """The number of columns that are not of smooths: they are the first."""
         free = {label for own in self._smooths for label in own.free}
@@ -124,7 +133,7 @@ class TermMatrix:
         return self.penalised + sum(len(own.free) for own in self._smooths)
 
     @property
-    def built_smooths(self) -> dict[str, Smooth | Process | Monotonic]:
+    def built_smooths(self) -> dict[str, Smooth | Process | Monotonic | Uncertain]:
         """The smooths as they were built, by their texts."""
         texts = [written(own.node) for own in self.smooths]
         return {
@@ -132,7 +141,7 @@ class TermMatrix:
         }
 
     @property
-    def _smooths(self) -> list[Smooth | Process | Monotonic]:
+    def _smooths(self) -> list[Smooth | Process | Monotonic | Uncertain]:
         return [*self.built_smooths.values()]
 
     @property

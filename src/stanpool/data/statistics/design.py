@@ -107,6 +107,8 @@ def why_not_chunked(spec: ModelSpec) -> str:
     """Say why a model needs its rows; empty if it does not."""
     if spec.compress is False:
         return "compress=False asks for a program that uses the rows as they are"
+    for each in spec.uncertain:
+        return f"values of {each.name} are not all known, and are drawn for each row"
     if spec.smooth_terms:
         return f"the knots of {spec.smooth_terms[0]} are taken from all of them"
     if any(term.is_related for term in spec.groups):

@@ -188,7 +188,7 @@ def _without_mean(
     if parameter != "mean":
         return
     if is_of_logs or spec.link_name == "log":
-        for term in design.special:
+        for term in (each for each in design.special if each.sides):
             names = tuple(side.column for side in term.sides)
             yield (
                 names,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stanpool.base.arrays import Array
+from stanpool.base.arrays import Array, without_nan
 from stanpool.base.errors import DataError, EffectWarning, SpecError, quote, warn_user
 from stanpool.base.options import EffectGroups, EffectKind, NewGroups, SlopeKind
 from stanpool.inference.effects.comparisons import (
@@ -166,7 +166,7 @@ def _quotient(high: Array, low: Array, *, step: float) -> Array:
 
 def _step(expected: Expectations, name: str, slope: SlopeKind) -> float:
     """Return a step at which differences are derivatives, tried at some rows."""
-    column = expected.fit.model.data[name].to_numpy(dtype=float)
+    column = without_nan(expected.fit.model.data[name])
     # Steps of the logarithm of x have no unit.
     size = 1.0 if slope.endswith("ex") else float(column.std()) or 1.0
     tried = replace(

@@ -102,6 +102,9 @@ def _pilot_of(model: PreparedModel) -> PilotEstimate:
     elif model.design.formulas:
         name = model.design.formulas[0].parameter
         reason = f"it takes {name} as one number, and {name} has a formula"
+    elif model.spec.uncertain:
+        name = model.spec.uncertain[0].name
+        reason = f"it takes the values of {name} as known, and they are not"
     elif model.design.special:
         reason = "it does not estimate latent factors"
     elif model.design.smooths:

@@ -16,7 +16,6 @@ from stanpool.base.errors import SpecError, quote
 from stanpool.base.options import Unit
 from stanpool.base.system.executors.chosen import AnyExecutor
 from stanpool.base.system.parallel import run_many
-from stanpool.data.likelihood import log_likelihood
 from stanpool.inference.evaluation.cross_validation import (
     CrossValidation,
     LeftOut,
@@ -32,6 +31,7 @@ from stanpool.inference.prediction.integrated.group_likelihood import (
     grouping,
 )
 from stanpool.inference.prediction.linear_predictor import linear_predictor_of
+from stanpool.inference.prediction.quantities import log_likelihood_at
 from stanpool.model.fit_result import diverging
 from stanpool.posterior.convergence import r_hat_of_refit
 from stanpool.sampling.choose_engine import compile_if_it_pays
@@ -262,11 +262,11 @@ def _predict_left_out(
     )
     # In the refit, the left-out groups are draws from the population.
     whole = replace(refit, model=model)
-    predictors, rows = linear_predictor_of(whole), task.rows
+    predictors, rows = linear_predictor_of(whole).with_new_values(), task.rows
     eta, parameters = predictors.eta(rows), predictors.parameters(rows)
     design = predictors.design.take(rows)
     if factor is None:
-        values = log_likelihood(model.spec, design, eta, parameters)
+        values = log_likelihood_at(predictors, rows, eta, parameters)
     else:
         values = group_log_likelihood(whole, factor, groups=task.units)
     weights = np.full((len(eta), 1), 1.0 / len(eta))

@@ -15,7 +15,6 @@ from stanpool.base.errors import SpecError, quote
 from stanpool.base.options import Unit
 from stanpool.base.progress import counting
 from stanpool.base.system.executors.chosen import AnyExecutor
-from stanpool.data.likelihood import log_likelihood
 from stanpool.inference.evaluation.cross_validation import (
     FEWEST_DRAWS,
     SAMPLE,
@@ -39,6 +38,7 @@ from stanpool.inference.prediction.integrated.group_likelihood import (
     new_group_predictors,
 )
 from stanpool.inference.prediction.linear_predictor import linear_predictor_of
+from stanpool.inference.prediction.quantities import log_likelihood_at
 from stanpool.posterior.importance import psis
 from stanpool.posterior.scalars import described
 from stanpool.sampling.approximate import largest_k, stratified
@@ -158,7 +158,7 @@ def _rows_left_out(
     show: Callable[[int], None] = lambda done: None,
 ) -> LeftOut:
     """Leave each row out by importance sampling, a chunk of rows at a time."""
-    everything, spec = linear_predictor_of(fit), fit.model.spec
+    everything, spec = linear_predictor_of(fit).with_new_values(), fit.model.spec
     predictors = replace(everything, design=everything.design.take(rows))
     found = LeftOut.empty(len(rows), len(rows))
 
@@ -166,7 +166,8 @@ def _rows_left_out(
         """Begin to weigh a chunk, and return what predicts it and fills it in."""
         design = predictors.design.take(some)
         eta, parameters = predictors.eta(some), predictors.parameters(some)
-        values = np.ascontiguousarray(log_likelihood(spec, design, eta, parameters).T)
+        log_lik = log_likelihood_at(predictors, some, eta, parameters)
+        values = np.ascontiguousarray(log_lik.T)
         future = other.submit(_score, found, some, values, ess)
 
         def predict() -> None:

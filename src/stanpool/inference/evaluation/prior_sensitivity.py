@@ -21,11 +21,13 @@ import numpy as np
 
 from stanpool.base.arrays import Array
 from stanpool.base.errors import SpecError
+from stanpool.data.design.predictors.uncertain import UncertainDesign
 from stanpool.families.functions import LINKS
 from stanpool.inference.estimates.summary import population_names
 from stanpool.inference.prediction.predict import log_lik_chunks
 from stanpool.model.priors.distributions import distribution_of
 from stanpool.model.terms.names import GroupNames
+from stanpool.model.terms.special.uncertain import UncertainDraws
 from stanpool.posterior import arviz
 from stanpool.posterior.coefficients import Coefficients, coefficients, flat
 from stanpool.posterior.recenter import center_fit
@@ -145,7 +147,7 @@ def _values(fit: FitResult, found: Coefficients, block: str) -> Array:
     posterior, design = fit.posterior, fit.model.design
     draws = len(found.alpha)
     shift = found.beta @ design.x_bar
-    if re.match(r"(tau_s|lengthscale|steps)(_|$)", block):
+    if re.match(r"(tau_s|lengthscale|steps|mean_x|sd_x|beta_x)(_|$)", block):
         return flat(posterior[block])[..., None]
     of_formula = _of_formula(fit, block)
     if of_formula is not None:
@@ -224,4 +226,10 @@ def _log_correlations(fit: FitResult, block: str, row: PriorRow) -> Array:
 def _log_likelihood(fit: FitResult) -> Array:
     """Return the log likelihood of all rows, shape ``(chain, draw)``."""
     parts: Sequence[Array] = [values.sum(axis=2) for _, values in log_lik_chunks(fit)]
-    return np.asarray(np.sum(parts, axis=0))
+    total = np.asarray(np.sum(parts, axis=0))
+    found = coefficients(fit.model, fit.posterior)
+    for term in fit.model.design.special:
+        draws = found.special[term.name]
+        if isinstance(term, UncertainDesign) and isinstance(draws, UncertainDraws):
+            total = total + draws.log_density_of_seen(term).reshape(total.shape)
+    return total

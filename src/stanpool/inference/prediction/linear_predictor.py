@@ -16,7 +16,9 @@ import numpy as np
 
 from stanpool.base.arrays import BLOCK, Array, Indices
 from stanpool.base.options import NewGroups
+from stanpool.data.design.predictors.uncertain import UncertainDesign
 from stanpool.language.family import FAMILIES
+from stanpool.model.terms.special.uncertain import UncertainDraws
 from stanpool.model.terms.term import from_link_scale, on_link_scale
 from stanpool.model.terms.unseen import Given, UnseenGroups
 from stanpool.posterior.coefficients import Coefficients, coefficients, flat
@@ -114,6 +116,31 @@ class LinearPredictor:
         if self.design.offset is not None:
             eta += self.design.offset[rows]
         return np.moveaxis(eta, 1, 2) if self.is_categorical else eta[:, 0]
+
+    def without_values(self) -> LinearPredictor:
+        """Leave out what values add that are not known."""
+        others = (x for x in self.design.special if not isinstance(x, UncertainDesign))
+        return replace(self, design=replace(self.design, special=tuple(others)))
+
+    def with_new_values(self) -> LinearPredictor:
+        """Draw values that are not known again, as if rows had no outcomes."""
+        special = {
+            name: each.redrawn() if isinstance(each, UncertainDraws) else each
+            for name, each in self.coefficients.special.items()
+        }
+        return replace(self, coefficients=replace(self.coefficients, special=special))
+
+    def moments_of_values(self, rows: slice | Indices) -> tuple[Array, Array] | None:
+        """Return the mean and the variance of what values add that are not known.
+
+        The shapes are ``(S, rows)``; None if all are known.
+        """
+        for term in self.design.take(rows).special:
+            draws = self.coefficients.special[term.name]
+            if isinstance(term, UncertainDesign):
+                assert isinstance(draws, UncertainDraws)
+                return draws.moments(term)
+        return None
 
     def asked(self, rows: slice | Indices) -> Array:
         """Return the linear predictors of the parameter that is asked for."""

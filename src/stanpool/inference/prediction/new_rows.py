@@ -10,7 +10,12 @@ import numpy as np
 import pandas as pd
 
 from stanpool.base.errors import DataError, quote, quote_list
-from stanpool.data.columns import as_frame, column_named, names_in, names_in_terms
+from stanpool.data.columns import (
+    as_frame,
+    column_named,
+    complete_columns,
+    names_in_terms,
+)
 from stanpool.data.design.covariance.times import as_spelled
 from stanpool.data.design.design import (
     Design,
@@ -18,6 +23,7 @@ from stanpool.data.design.design import (
     ParameterDesign,
     Side,
     SpecialTerm,
+    TermOfRows,
 )
 from stanpool.data.design.groups import groups_of, memberships
 from stanpool.data.design.outcome import (
@@ -171,6 +177,7 @@ def _needed(
         for term in (() if spec.pooling == "complete" else each.groups)
     ]
     terms = [*spec.terms, *(text for each in formulas for text in each.terms)]
+    terms += [text for each in spec.values for text in each.terms]
     terms += [text for term in used for text in term.terms]
     given = _given(spec, parts)
     own = [text for text in given if text in (spec.outcome, *spec.offsets)]
@@ -193,7 +200,7 @@ def _conforming(model: PreparedModel, data: Any, names: _Names) -> pd.DataFrame:
     if len(frame) == 0:
         raise DataError("there are no new rows: the data are empty.")
     clean: dict[str, Any] = {}
-    always = set(names_in(replace(model.spec, cens_upper=None), set(model.data)))
+    always = complete_columns(model.spec, set(model.data))
     for name in dict.fromkeys((*names.terms, *names.groups, *names.parts)):
         if name in names.groups and name not in (*names.terms, *frame.columns):
             raise DataError(
@@ -362,7 +369,9 @@ def _special(model: PreparedModel, frame: pd.DataFrame) -> tuple[SpecialTerm, ..
         return Side(fitted.column, *found)
 
     return tuple(
-        term.with_sides([of_rows(side) for side in term.sides])
+        term.of_new(frame)
+        if isinstance(term, TermOfRows)
+        else term.with_sides([of_rows(side) for side in term.sides])
         for term in model.design.special
     )
 

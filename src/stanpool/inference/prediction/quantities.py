@@ -12,10 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stanpool.base.arrays import LARGEST_ARRAY, Array, gigabytes, keep_freed_memory
+from stanpool.base.arrays import (
+    LARGEST_ARRAY,
+    Array,
+    Indices,
+    gigabytes,
+    keep_freed_memory,
+)
 from stanpool.base.errors import OutcomeWarning, SpecError, warn_user
 from stanpool.data.likelihood import draw_outcomes, expected_outcomes, log_likelihood
 from stanpool.families.functions import count_beyond
+from stanpool.inference.prediction.integrated.adaptive_quadrature import (
+    integrated_log_likelihood,
+)
+from stanpool.inference.prediction.integrated.group_likelihood import STEP, spread
 from stanpool.inference.prediction.linear_predictor import LinearPredictor
 from stanpool.inference.prediction.new_rows import PARTS
 from stanpool.language.model_spec import LARGEST_NUMBER
@@ -62,8 +72,70 @@ def _log_likelihoods(
     source: LinearPredictor, rows: slice, _: np.random.Generator
 ) -> Array:
     """Return log likelihoods."""
+    return log_likelihood_at(source, rows, source.eta(rows), source.parameters(rows))
+
+
+def log_likelihood_at(
+    source: LinearPredictor,
+    rows: slice | Indices,
+    eta: Array,
+    parameters: Mapping[str, Array],
+) -> Array:
+    """Return log likelihoods of rows, averaged over values that are not known.
+
+    Parameters
+    ----------
+    source, rows
+        The linear predictors, and which rows.
+    eta, parameters
+        What ``source`` says of these: its linear predictors and parameters.
+    """
     spec, design = source.model.spec, source.design.take(rows)
-    return log_likelihood(spec, design, source.eta(rows), source.parameters(rows))
+    of_values = source.moments_of_values(rows)
+    if of_values is None:
+        return log_likelihood(spec, design, eta, parameters)
+    mean, variance = of_values
+    eta = source.without_values().eta(rows) + mean
+    if spec.integrates_values:
+        sigma = np.sqrt(np.square(parameters["sigma"]) + variance)
+        return log_likelihood(spec, design, eta, {**parameters, "sigma": sigma})
+    return _averaged_over_values(source, rows, eta, variance, parameters)
+
+
+def _averaged_over_values(
+    source: LinearPredictor,
+    rows: slice | Indices,
+    eta: Array,
+    variance: Array,
+    parameters: Mapping[str, Array],
+) -> Array:
+    """Return log likelihoods of rows, averaged over values that are not known.
+
+    They add a normal variable to the linear predictor of each row, so that each row at
+    each draw has an integral in one dimension.
+
+    Parameters
+    ----------
+    source, rows, parameters
+        As for ``log_likelihood_at``.
+    eta, variance
+        The means of linear predictors and their variances, shape ``(S, rows)``.
+    """
+    spec, design = source.model.spec, source.design.take(rows)
+    step = np.broadcast_to(STEP * spread(design, dict(parameters)), eta.shape)
+
+    def log_density(at: Array) -> Array:
+        found = log_likelihood(spec, design, at.reshape(eta.shape), parameters)
+        return found.reshape(-1, 1)
+
+    found = integrated_log_likelihood(
+        log_density,
+        eta.reshape(-1, 1),
+        np.ones((1, 1)),
+        np.sqrt(variance).reshape(-1, 1, 1),
+        step=step.reshape(-1, 1),
+    )
+    return found.reshape(eta.shape)
 
 
 @dataclass(frozen=True)

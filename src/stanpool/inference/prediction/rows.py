@@ -76,7 +76,8 @@ def linear_predictor_with(
             terms, special = {}, set()
     design = design_of_rows(model, data, terms, needed, varying, parts)
     design = replace(
-        design, special=tuple(x for x in design.special if x.name in special)
+        design,
+        special=tuple(x for x in design.special if x.name in special or not x.sides),
     )
     if groups == "redrawn":
         design = _redrawn(model, design)
@@ -95,11 +96,15 @@ def linear_predictor_with(
         parameter=parameter,
     )
     if given is not None:
-        if model.design.special:
-            term = model.spec.special_terms[0]
+        for term in model.spec.special_terms:
             raise SpecError(
                 f"given cannot be used with {term}: to estimate {term.coefficients} "
                 "from new rows, fit again with these rows."
+            )
+        for each in model.spec.uncertain:
+            raise SpecError(
+                f"given cannot be used with {each.name}, whose values in the given "
+                "rows are not all known. Fit again with these rows."
             )
         if data is None or groups == "redrawn":
             raise SpecError(
@@ -208,7 +213,7 @@ def _chosen_special(
     model: PreparedModel, group_terms: GroupTerms | None
 ) -> tuple[set[str], GroupTerms | None]:
     """Return the terms without a grouping factor to include, and the other choices."""
-    known = {term.name for term in model.design.special}
+    known = {term.name for term in model.design.special if term.sides}
     if not known or group_terms is None or isinstance(group_terms, str):
         return known if group_terms is None else set(), group_terms
     chosen = known & set(group_terms)

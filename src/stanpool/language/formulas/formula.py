@@ -17,15 +17,16 @@ from stanpool.language import expression
 from stanpool.language.brackets import CLOSING, OPENING, signed_terms, split, top_level
 from stanpool.language.expression import Call, Node, Number, Span, Unary, parse
 from stanpool.language.formulas.structures import STRUCTURES
-from stanpool.language.latent_factors import LatentFactors
 from stanpool.language.model_spec import (
     POPULATIONS,
     GroupTerm,
     ModelSpec,
     ParameterFormula,
 )
+from stanpool.language.special.latent_factors import LatentFactors
+from stanpool.language.special.uncertain import ValuesFormula
 from stanpool.language.terms import read_arithmetic, read_term
-from stanpool.language.vocabulary import is_monotonic, is_smooth
+from stanpool.language.vocabulary import is_monotonic, is_smooth, is_uncertain
 
 _QUOTED_NAME = re.compile(r"`((?:[^`]|``)+)`", re.DOTALL)
 _CALL = re.compile(r"\s*(\w+)\s*\((.*)\)\s*", re.DOTALL)
@@ -50,6 +51,7 @@ class Formula:
     groups: tuple[GroupTerm, ...] = ()
     latent: LatentFactors | None = None
     formulas: tuple[ParameterFormula, ...] = ()
+    values: tuple[ValuesFormula, ...] = ()
     trials: str | None = None
     se: str | None = None
     se_sigma: bool = False
@@ -81,12 +83,14 @@ def parse_formula(text: str, functions: Collection[str] = ()) -> Formula:
         W)`` for regions that are like their neighbours; ``rw1(year)`` and ``rw2(year)``
         for random walks in time, ``ar1(year)`` for an autoregression, and ``rw1(year |
         g)`` for one of each group; ``factors(user, item, rank=2)`` for latent factors;
-        ``s(x)`` and ``t2(x, z)`` for penalised smooths; ``offset(z)`` is added to the
-        linear predictor as it is. Parts of the outcome are ``trials(n)``, ``se(s)``,
-        ``se(s, sigma=True)``, ``exposure(e)``, ``weights(w)``, ``cens(c)``, ``cens(c,
-        upper)``, ``trunc(lower, upper)`` and ``quantile(0.9)``, joined by ``+``. The
-        outcome, offsets and what the parts are given is arithmetic of columns. Names
-        that are not plain identifiers stand in backticks; a backtick inside is doubled.
+        ``s(x)`` and ``t2(x, z)`` for penalised smooths; ``me(x, sd)`` for a predictor
+        that was measured with errors, and ``mi(x)`` for one with missing values;
+        ``offset(z)`` is added to the linear predictor as it is. Parts of the outcome
+        are ``trials(n)``, ``se(s)``, ``se(s, sigma=True)``, ``exposure(e)``,
+        ``weights(w)``, ``cens(c)``, ``cens(c, upper)``, ``trunc(lower, upper)`` and
+        ``quantile(0.9)``, joined by ``+``. The outcome, offsets and what the parts are
+        given is arithmetic of columns. Names that are not plain identifiers stand in
+        backticks; a backtick inside is doubled.
     functions
         The names of a user's own functions.
 
@@ -323,6 +327,14 @@ def _population_term(
             "monotonic effects do not vary over groups. Effects of levels that do are "
             "(C(x) | g), and a straight line for each group (x | g)."
         )
+    if is_uncertain(read) and varies:
+        raise span.error(
+            f"the effect of {span.text} is the same for all groups: products of values "
+            "that are not all known with coefficients of groups are not offered. Write "
+            f"'+ {span.text}' outside of the group term."
+        )
+    if is_uncertain(read) and sign == "-":
+        raise span.error(f"{span.text} cannot be subtracted. Leave it out.")
     if is_curve and sign == "-":
         raise span.error("a smooth cannot be subtracted. Leave it out of the formula.")
     if is_curve and varies:

@@ -108,6 +108,7 @@ def formulas_of(spec: ModelSpec) -> list[str]:
     ['y ~ 1', 'sigma ~ 1 + z']
     """
     others = [f"{each.parameter} ~ {_predictor(each)}" for each in spec.formulas]
+    others += [" + ".join((f"{each.of} ~ 1", *each.terms)) for each in spec.values]
     return [formula_of(spec), *others]
 
 

@@ -7,9 +7,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from stanpool.base.errors import SpecError, quote
+from stanpool.base.errors import SpecError, quote, quote_list
+from stanpool.language.expression import Span
 from stanpool.language.formulas.formula import Formula, parse_formula
 from stanpool.language.model_spec import GroupTerm, ParameterFormula
+from stanpool.language.special.uncertain import ValuesFormula, uncertain_predictor
 
 
 def parse_formulas(
@@ -53,14 +55,20 @@ def parse_formulas(
             "of parameters may follow, as in ['y ~ x', 'sigma ~ z']."
         )
     first = parse_formula(texts[0], functions)
-    others = [_of_parameter(text, functions) for text in texts[1:]]
+    values = [_of_values(text, functions) for text in texts[1:]]
+    of_values = tuple(each for each in values if each is not None)
+    others = [
+        _of_parameter(text, functions)
+        for text, own in zip(texts[1:], values, strict=True)
+        if own is None
+    ]
     first, *others = _without_unshared_ids([first, *others])
     residual = None
     for other in list(others):
         if other == _scales_of_groups(other):
             others.remove(other)
             residual = other.groups[0].factor
-    return replace(first, formulas=tuple(others)), residual
+    return replace(first, formulas=tuple(others), values=of_values), residual
 
 
 def _with_left_side(name: object, text: object) -> str:
@@ -79,10 +87,35 @@ def _with_left_side(name: object, text: object) -> str:
     return f"{name} ~ {right}"
 
 
+def _of_values(text: str, functions: Collection[str]) -> ValuesFormula | None:
+    """Read the formula of a predictor's values, ``mi(x) ~ z``; None of another."""
+    left = text.partition("~")[0] if isinstance(text, str) else ""
+    own = uncertain_predictor(left.strip())
+    if own is None:
+        return None
+    whole = Span(text, 0, len(text))
+    read = parse_formula(f"x ~ {text.partition('~')[2]}", functions)
+    plain = Formula("x", terms=read.terms)
+    wrong = [each for each in read.terms if uncertain_predictor(each)]
+    if read != plain or wrong or any(each.startswith("-") for each in read.terms):
+        raise whole.error(
+            f"the formula of the values of {own.name} has predictors whose values are "
+            "all known and an intercept, and no group terms, offset() or factors(). "
+            "The levels of a group are predictors in it as C(g)."
+        )
+    return ValuesFormula(own.text, read.terms)
+
+
 def _of_parameter(text: str, functions: Collection[str]) -> ParameterFormula:
     """Read the formula of a family's parameter, which has no parts and no offsets."""
     read = parse_formula(text, functions)
     plain = Formula(read.outcome, read.intercept, read.terms, read.groups)
+    uncertain = [each for each in read.terms if uncertain_predictor(each)]
+    if uncertain:
+        raise SpecError(
+            f"{quote(text)} has {quote_list(uncertain)}: predictors whose values are "
+            "not all known can only be in the formula of the outcome."
+        )
     if read != plain or not read.outcome.isidentifier():
         raise SpecError(
             f"cannot read {quote(text)}: after the formula of the outcome come those "

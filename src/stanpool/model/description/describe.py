@@ -19,6 +19,7 @@ import pandas as pd
 
 from stanpool.data.design.centers import labels_of_group_predictors
 from stanpool.data.design.design import FactorDesign, ParameterDesign
+from stanpool.data.design.predictors.uncertain import UncertainDesign
 from stanpool.data.matrix.term_matrix import SmoothScale
 from stanpool.language.expression import Call as CallNode
 from stanpool.language.expression import Chain, Name, Node, parse, precedence
@@ -29,6 +30,7 @@ from stanpool.model.description.notation import (
     Bracketed,
     Call,
     Indexed,
+    Label,
     Line,
     Lookup,
     Math,
@@ -115,7 +117,8 @@ def _plates(symbols: Symbols) -> Iterator[Plate]:
     if _summed(symbols):
         yield Plate(PREDICTOR.name, "predictors", len(_summed(symbols)), True)
     for term in design.special:
-        yield Plate(LATENT.name, "factors", term.scales, True)
+        if term.sides:
+            yield Plate(LATENT.name, "factors", term.scales, True)
 
 
 # The outcome and the linear predictors.
@@ -241,7 +244,7 @@ def _terms(symbols: Symbols, own: ParameterDesign) -> Iterator[Math]:
     yield from _group_terms(symbols, own, of_intercepts=False)
     for each in own.smooths:
         yield symbols.curve(each.name, parameter=name)
-    for term in own.special:
+    for term in (each for each in own.special if each.sides):
         yield _product(symbols, [side.column for side in term.sides], term.scales)
 
 
@@ -345,12 +348,37 @@ def _groups(symbols: Symbols) -> Iterator[Statement]:
                 smooth_of = call("GaussianProcess", tau, *ell)
             yield Statement("groups", curve, "~", smooth_of, (ROW.name,), said)
     for term in design.special:
+        if isinstance(term, UncertainDesign):
+            yield from _of_values_of_predictors(symbols, term)
+    for term in (each for each in design.special if each.sides):
         for letter, side in zip((SCORE, LOADING), term.sides, strict=True):
             at = symbols.letters[side.column]
             scale = number(1) if letter == SCORE else Indexed(Symbol("lambda"))
             right = call("Normal", number(0), scale)
             left = Indexed(letter, at=(LATENT, at))
             yield Statement("groups", left, "~", right, (LATENT.name, at.name))
+
+
+def _of_values_of_predictors(
+    symbols: Symbols, term: UncertainDesign
+) -> Iterator[Statement]:
+    """State how true values are distributed, and what is observed of them."""
+    for u, each in enumerate(term.predictors):
+        value, column = symbols.value(each), each.column
+        if each.error is not None:
+            seen = Indexed(Label(column), at=(ROW,))
+            right = call("Normal", value, symbols.expression(each.error))
+            yield Statement("groups", seen, "~", right, (ROW.name,))
+        terms: list[Math] = [symbols.of_values("mu", column)]
+        own = [label for label, of in zip(term.labels, term.of, strict=True) if of == u]
+        for label in (text.removeprefix(f"{each.name}, ") for text in own):
+            beta = symbols.of_values("beta", column, label)
+            terms.append(times(beta, symbols.predictor(label)))
+        remarks = ["also where it is missing"] * each.may_miss
+        remarks += ["with predictors about their means"] * bool(own)
+        said = ", ".join(remarks)
+        right = call("Normal", total(terms), symbols.of_values("sigma", column))
+        yield Statement("groups", value, "~", right, (ROW.name,), said)
 
 
 def _of_monotonic_effect(

@@ -191,6 +191,8 @@ def _parameter(symbols: Symbols, row: PriorRow) -> _Parameter:
             return _Parameter(symbols.matrix("nu", factor.factor))
         case "rho_u" if factor is not None:
             return _Parameter(symbols.matrix("rho", factor.factor))
+        case "mean_x" | "sd_x" | "beta_x" if row.label is not None:
+            return _Parameter(_of_values(symbols, known, row.label))
         case "loading_scale":
             return _Parameter(Indexed(Symbol("lambda")))
         case "cutpoint" if row.label is not None:
@@ -221,6 +223,18 @@ def _of_formula(
     if kind == "Omega" or row.label is None:
         return symbols.matrix("Omega", factor, parameter=name)
     return symbols.scale(row.label, factor, parameter=name)
+
+
+def _of_values(symbols: Symbols, known: str, label: str) -> Indexed:
+    """Return the symbol of a parameter of values that are not all known."""
+    letter = {"mean_x": "mu", "sd_x": "sigma", "beta_x": "beta"}[known]
+    own = next(
+        each
+        for each in symbols.spec.uncertain
+        if f"{label}, ".startswith(f"{each.name}, ")
+    )
+    of = label.removeprefix(own.name).removeprefix(", ")
+    return symbols.of_values(letter, own.column, of)
 
 
 def _of_distribution(symbols: Symbols, row: PriorRow, known: str) -> _Parameter:

@@ -11,6 +11,7 @@ from stanpool.base.errors import SpecError
 from stanpool.data.design.design import Design, FactorDesign
 from stanpool.language import expression as read
 from stanpool.language.model_spec import ModelSpec
+from stanpool.language.special.uncertain import UncertainPredictor
 from stanpool.model.description.notation import (
     Bracketed,
     Call,
@@ -148,6 +149,17 @@ class Symbols:
         above = () if parameter == "mean" else (symbol_of_parameter(parameter),)
         return Indexed(Symbol("zeta"), (Label(label),), (), above)
 
+    def value(self, predictor: UncertainPredictor) -> Indexed:
+        """Return the true value of a predictor in a row, which may not be known."""
+        if predictor.may_miss:
+            return Indexed(Label(predictor.column), at=(ROW,))
+        return Indexed(Symbol("xi"), (Label(predictor.column),), (ROW,))
+
+    def of_values(self, letter: str, column: str, label: str = "") -> Indexed:
+        """Return the symbol of a parameter of the values of a predictor."""
+        of: tuple[Math, ...] = (Label(label),) if label else ()
+        return Indexed(Symbol(letter), of, above=(Label(column),))
+
     def matrix(self, name: str, factor: str, *, parameter: str = "mean") -> Indexed:
         """Return the symbol of a factor's covariances or correlations."""
         return Indexed(Symbol(name), above=self._above(factor, parameter))
@@ -163,6 +175,9 @@ class Symbols:
         """Return the value of a predictor: ``x[i]``, or ``x[i]·u[i]`` of a product."""
         if label in self.columns:
             return Indexed(Label(label), at=(at,))
+        for each in self.spec.uncertain:
+            if each.name == label:
+                return self.value(each)
         pieces = label.split(":")
         if len(pieces) > 1 and all(map(self._is_known, pieces)):
             return times(*(self.predictor(piece, at) for piece in pieces))

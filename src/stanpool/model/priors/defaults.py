@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from stanpool.data.design.design import Design, FactorDesign, ParameterDesign
+from stanpool.data.design.predictors.uncertain import UncertainDesign
 from stanpool.language.family import FAMILIES, FamilyParameter
 from stanpool.language.model_spec import ModelSpec
 from stanpool.language.prior import Prior
@@ -26,8 +27,9 @@ from stanpool.model.priors.formula_defaults import (
     dependence_prior,
     parameters_of_formula,
 )
-from stanpool.model.priors.lengthscales import lengthscales_with_defaults
-from stanpool.model.priors.steps import steps_with_defaults
+from stanpool.model.priors.of_terms.lengthscales import lengthscales_with_defaults
+from stanpool.model.priors.of_terms.steps import steps_with_defaults
+from stanpool.model.priors.of_terms.values import values_with_defaults
 
 
 def _fixed_population(
@@ -77,6 +79,9 @@ def parameters_with_defaults(spec: ModelSpec, design: Design) -> Iterator[Defaul
             block = f"rho_u{factor_suffix(design, factor.factor)}"
             yield block, None, [f"rho_{factor.factor}"], *dependence_prior(factor)
     for term in design.special:
+        if isinstance(term, UncertainDesign):
+            yield from values_with_defaults(term)
+            continue
         rule = f"default: {scales.rules['special']}"
         prior = _exponential(scales.group)
         yield term.scale_class, None, [term.scale_class], prior, rule

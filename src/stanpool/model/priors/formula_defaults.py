@@ -21,8 +21,8 @@ from stanpool.data.design.covariance.roots import AutoregressiveRoot
 from stanpool.data.design.design import FactorDesign, ParameterDesign
 from stanpool.language.prior import Prior
 from stanpool.model.priors.default_scales import DefaultPrior, positive_or_one
-from stanpool.model.priors.lengthscales import lengthscales_with_defaults
-from stanpool.model.priors.steps import steps_with_defaults
+from stanpool.model.priors.of_terms.lengthscales import lengthscales_with_defaults
+from stanpool.model.priors.of_terms.steps import steps_with_defaults
 
 _UNITS = {"log": 1.0, "logit": math.pi / math.sqrt(3.0)}
 # Of Student-t populations of groups.

@@ -122,6 +122,8 @@ def _program_name(template: str, structure: Structure) -> str:
     parts.append("processes" if structure.processes else "")
     parts.append("monotonic" if structure.monotonic else "")
     parts += structure.special
+    parts.append("sampled" if structure.samples_values else "")
+    parts.append("means" if structure.means_of_values else "")
     for own in structure.parameters:
         parts.append(f"{own.parameter}_formula")
         parts.append("smooths" if own.smooths else "")

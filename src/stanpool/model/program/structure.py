@@ -128,6 +128,10 @@ class Structure:
         there are monotonic effects.
     special
         The kinds of other terms, as of ``SpecialTerm``.
+    integrates_values
+        Whether values of predictors that are not known are integrated out.
+    means_of_values
+        Whether there are predictors of their means.
     parameters
         The family's parameters that have formulas.
     residual
@@ -165,6 +169,8 @@ class Structure:
     processes: bool = False
     monotonic: bool = False
     special: tuple[str, ...] = ()
+    integrates_values: bool = False
+    means_of_values: bool = False
     parameters: tuple[ParameterStructure, ...] = ()
     residual: str | None = None
     se: str | None = None
@@ -191,6 +197,11 @@ class Structure:
     def shrinks(self) -> bool:
         """Whether the population's coefficients have a horseshoe prior."""
         return "horseshoe" in dict(self.priors).get("beta", ())
+
+    @property
+    def samples_values(self) -> bool:
+        """Whether values of predictors that are not known are sampled."""
+        return "uncertain" in self.special and not self.integrates_values
 
     @property
     def is_categorical(self) -> bool:
@@ -328,6 +339,9 @@ _VARIABLES: Mapping[str, tuple[str, str | None]] = {
     "nu_u": ("nu_u", None),
     "rho_u": ("rho_u", None),
     "loading_scale": ("loading_scale", None),
+    "mean_x": ("mean_x", "U"),
+    "sd_x": ("sd_x", "U"),
+    "beta_x": ("beta_x", "K_x"),
     "sigma": ("sigma", None),
 }
 
@@ -463,6 +477,8 @@ def structure_of(
         processes=bool(design.mean.processes),
         monotonic=bool(design.mean.monotonic),
         special=tuple(term.kind for term in design.special),
+        integrates_values=spec.integrates_values,
+        means_of_values=any(each.terms for each in spec.uncertain),
         parameters=tuple(map(_structure_of_parameter, design.formulas)),
         residual=pooled if design.residual is not None else None,
         se=None if spec.se is None else "added" if spec.se_sigma else "known",

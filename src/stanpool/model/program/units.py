@@ -25,7 +25,13 @@ import numpy as np
 
 from stanpool.base.arrays import Array
 from stanpool.data.design.centers import centered_design
-from stanpool.data.design.design import Design, FactorDesign, ParameterDesign
+from stanpool.data.design.design import (
+    Design,
+    FactorDesign,
+    ParameterDesign,
+    SpecialTerm,
+)
+from stanpool.data.design.predictors.uncertain import UncertainDesign
 from stanpool.data.matrix.term_matrix import SmoothScale
 from stanpool.language.family import FAMILIES
 from stanpool.language.model_spec import ModelSpec
@@ -56,6 +62,9 @@ class Scaling:
         Scale of the outcome, and of all that is in its units.
     formulas
         The same of the predictors of parameters that have formulas.
+    values
+        By what variables of predictors whose values are not all known are multiplied,
+        by their names.
     """
 
     population: Array
@@ -64,11 +73,13 @@ class Scaling:
     outcome: float = 1.0
     formulas: Mapping[str, Scaling] = field(default_factory=dict)
     lengthscale: Array = field(default_factory=lambda: np.ones(0))
+    values: Mapping[str, Array] = field(default_factory=dict)
 
     @property
     def is_identity(self) -> bool:
         """Whether nothing is scaled."""
-        own = self.population, self.lengthscale, *self.factors, *self.group_level
+        own = [self.population, self.lengthscale, *self.factors, *self.group_level]
+        own += self.values.values()
         of_formulas = all(each.is_identity for each in self.formulas.values())
         is_one = self.outcome == 1.0 and all(np.all(each == 1.0) for each in own)
         return is_one and of_formulas
@@ -94,6 +105,7 @@ class Scaling:
             x_bar=design.x_bar / self.population,
             factors=tuple(factors),
             parameters=tuple(map(self._parameter, design.parameters)),
+            special=tuple(map(self._special, design.special)),
             smooths=self._smooths(design.smooths),
             **self._outcome_of(design),
         )
@@ -126,6 +138,13 @@ class Scaling:
             log_unit=math.log(self.outcome),
             smooths=scaling._smooths(own.smooths),
         )
+
+    def _special(self, term: SpecialTerm) -> SpecialTerm:
+        """Return a term of another kind as Stan sees it."""
+        if not isinstance(term, UncertainDesign):
+            return term
+        unit = 1.0 / self.values["mean_x"]
+        return term.in_units(unit, self.values["beta_x"] * unit[term.of])
 
     def _smooths(self, smooths: tuple[SmoothScale, ...]) -> tuple[SmoothScale, ...]:
         """Return the scales of smooths, with length scales as Stan sees them."""
@@ -179,6 +198,8 @@ class Scaling:
         scaling, name = self._of_predictor(name)
         if scaling is not self:
             return scaling._of(name)
+        if name in self.values:
+            return self.values[name]
         base, suffix = base_and_number(name)
         scales = np.ones(1)
         if base in ("beta", "beta_free"):
@@ -280,7 +301,27 @@ def scaling_of(spec: ModelSpec, design: Design, priors: Iterable[PriorRow]) -> S
         _power_of_a_thousand(spec, design) if may_scale else 1.0,
         {own.parameter: _scaling_of_formula(own, may_scale) for own in design.formulas},
         _scaling_of_lengthscales(design.mean, may_scale),
+        _scaling_of_values(design, of_label, may_scale),
     )
+
+
+def _scaling_of_values(
+    design: Design, of_label: Mapping[str, float], may_scale: bool
+) -> dict[str, Array]:
+    """Choose by what variables of values that are not all known are multiplied.
+
+    The values are divided by what their columns are divided by.
+    """
+    found = dict[str, Array]()
+    for term in design.special:
+        if isinstance(term, UncertainDesign):
+            unit = np.array([of_label[name] for name in term.names])
+            powers = [_power_of_ten(float(np.std(z))) for z in term.X.T]
+            of_X = np.array(powers) if may_scale else np.ones(len(powers))
+            found = {"mean_x": 1.0 / unit, "sd_x": 1.0 / unit}
+            found["beta_x"] = of_X / unit[term.of]
+            found["true_x"] = (1.0 / unit)[term.unknown[1]]
+    return found
 
 
 def _scaling_of_formula(own: ParameterDesign, may_scale: bool) -> Scaling:

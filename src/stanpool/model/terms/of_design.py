@@ -12,13 +12,17 @@ from stanpool.data.design.nesting import outer_first
 from stanpool.model.priors.defaults import cutpoint_labels
 from stanpool.model.program.structure import Structure
 from stanpool.model.terms.group import GroupTerm
-from stanpool.model.terms.latent import LatentTerm
 from stanpool.model.terms.names import Claim, reserved
 from stanpool.model.terms.population import PopulationTerm
+from stanpool.model.terms.special.latent import LatentTerm
+from stanpool.model.terms.special.uncertain import UncertainTerm
 from stanpool.model.terms.term import ProgramData, SpecialTerm, Term
 
 # Classes of terms, by the kind of their design.
-_SPECIAL: Mapping[str, Callable[[Any], SpecialTerm]] = {"latent": LatentTerm}
+_SPECIAL: Mapping[str, Callable[[Any], SpecialTerm]] = {
+    "latent": LatentTerm,
+    "uncertain": UncertainTerm,
+}
 
 
 @dataclass(frozen=True, eq=False)

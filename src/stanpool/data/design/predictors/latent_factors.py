@@ -30,7 +30,7 @@ from stanpool.base.arrays import Array
 from stanpool.base.errors import DataError, quote
 from stanpool.data.design.design import Side, read_only
 from stanpool.data.design.groups import groups_of
-from stanpool.language.latent_factors import LatentFactors
+from stanpool.language.special.latent_factors import LatentFactors
 
 _SWEEPS = 20
 

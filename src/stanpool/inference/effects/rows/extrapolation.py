@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stanpool.base.arrays import Array
+from stanpool.base.arrays import Array, without_nan
 from stanpool.base.errors import EffectWarning, quote, quote_list, warn_user
 from stanpool.inference.effects.rows.grid import Grid, levels_of, roles_of
 
@@ -48,7 +48,7 @@ def warn_of_extrapolation(
                 given[name] = list(np.unique(_numbers(grid, name)))
     found = []
     for name, values in given.items():
-        column = model.data[name].to_numpy(dtype=float)
+        column = without_nan(model.data[name])
         low, high = float(column.min()), float(column.max())
         slack = _CLOSE * max(abs(low), abs(high))
         beyond = sorted(x for x in values if not low - slack <= x <= high + slack)
@@ -75,7 +75,7 @@ def _numbers(grid: Grid, name: str) -> Array:
 
 def _is_typical(model: PreparedModel, name: str, values: Array) -> bool:
     """Whether all rows of a grid have the mean or the median, as where others vary."""
-    column = model.data[name].to_numpy(dtype=float)
+    column = without_nan(model.data[name])
     slack = _CLOSE * np.abs(column).max()
     middles = np.mean(column), np.median(column)
     return any(bool((np.abs(values - x) <= slack).all()) for x in middles)
@@ -93,7 +93,7 @@ def _warn_of_combinations(model: PreparedModel, grid: Grid, numbers: list[str]) 
     rows = [_numbers(grid, x) for x in columns]
     if not 2 <= len(columns) <= _MOST_DIMENSIONS or not all(map(len, rows)):
         return
-    data = model.data[columns].to_numpy(dtype=float)
+    data = model.data[columns].dropna().to_numpy(dtype=float)
     middle, spread = data.mean(axis=0), data.std(axis=0)
     if not (spread > 0).all():
         return

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from stanpool.base.arrays import Array, Indices
+from stanpool.base.arrays import Array, Indices, without_nan
 from stanpool.base.errors import DataError, SpecError, quote, quote_list, suggestion
 from stanpool.base.options import GridKind
 from stanpool.data.columns import as_frame, names_in_terms
@@ -158,7 +158,7 @@ def values_of(model: PreparedModel, name: str, asked: Any) -> list[Any]:
             return levels
         return levels_named(model, name, words)
     if isinstance(asked, str):
-        column = model.data[name].to_numpy(dtype=float)
+        column = without_nan(model.data[name])
         if asked == "sd":
             middle, sd = column.mean(), column.std(ddof=1)
             return [middle - sd, middle, middle + sd]
@@ -300,7 +300,7 @@ def _typical(model: PreparedModel, name: str, frame: pd.DataFrame, kind: str) ->
         return levels
     column = frame[name]
     if not levels:
-        numbers = column.to_numpy(dtype=float)
+        numbers = without_nan(column)
         return [float(np.median(numbers) if kind == "median" else numbers.mean())]
     counts = column.value_counts()
     return [max(levels, key=lambda level: counts.get(level, 0))]

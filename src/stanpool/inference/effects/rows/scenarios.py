@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stanpool.base.arrays import Array
+from stanpool.base.arrays import Array, without_nan
 from stanpool.base.errors import DataError, SpecError, quote, quote_list
 from stanpool.data.columns import column_named
 from stanpool.inference.effects.rows.grid import (
@@ -142,10 +142,10 @@ def contrasts_of(
         return [_by_function(name, asked, column_named(name, frame))]
     if levels or name in roles_of(model).groups:
         return _of_levels(model, name, levels, asked)
-    if asked is None and set(np.unique(model.data[name])) == {0.0, 1.0}:
+    if asked is None and set(np.unique(without_nan(model.data[name]))) == {0.0, 1.0}:
         return [_pair(name, 1.0, 0.0, ("1", "0"))]
     if isinstance(asked, str):
-        return [_of_word(name, asked, model.data[name].to_numpy(dtype=float))]
+        return [_of_word(name, asked, without_nan(model.data[name]))]
     if asked is None or np.ndim(asked) == 0:
         by = number_named(name, 1 if asked is None else asked)
         return [_shift(name, by, f"{by:+g}")]

@@ -126,8 +126,12 @@ def check_population(model: PreparedModel) -> None:
             "cannot predict new ones. Leave out rows, or fit with pooling='partial'."
         )
     refuse_not_normal(model, "groups cannot be left out. Leave out rows.")
-    if model.design.special:
-        term = model.spec.special_terms[0]
+    for each in model.spec.uncertain:
+        raise SpecError(
+            f"{each.name}: its values are not all known, so that groups cannot be left "
+            "out. Leave out rows."
+        )
+    for term in model.spec.special_terms:
         raise SpecError(
             f"{term}: {term.coefficients} cannot be integrated out, so that groups "
             "cannot be left out. Leave out rows."

@@ -8,6 +8,7 @@ GREEK = {
     "eta": "η",
     "kappa": "κ",
     "zeta": "ζ",
+    "xi": "ξ",
     "lambda": "λ",
     "mu": "μ",
     "nu": "ν",

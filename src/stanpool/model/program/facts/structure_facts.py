@@ -65,9 +65,14 @@ def facts_of(structure: Structure) -> dict[str, Any]:
         parameterization=structure.parameterization,
         bounds={name: block.bounds for name, block in blocks.items()},
         fixed={name: block.fixed for name, block in blocks.items()},
+        special_terms=[*map(TermFacts, structure.special)],
+        integrates_values=structure.integrates_values,
+        samples_values=structure.samples_values,
+        means_of_values=structure.means_of_values,
         any_fixed=any(block.is_composed for block in blocks.values()),
         makes_coefficients=any(block.is_composed for block in blocks.values())
         or structure.has_free()
+        or structure.samples_values
         or any(own.has_free for own in structure.parameters),
         declared={
             name: block.declared() for name, block in blocks.items() if block.size
@@ -149,6 +154,10 @@ def _group_facts(
         factors_by_form=_by_form([*outer_first, *of_formulas["factors_of_formulas"]]),
         terms=terms,
         all_terms=[*terms, *of_formulas["terms_of_formulas"]],
+        other_terms=[
+            *map(TermFacts, structure.special),
+            *of_formulas["terms_of_formulas"],
+        ],
         terms_outer_first=[
             *(terms[0], *outer_first, *terms[1 + len(factors) :]),
             *of_formulas["terms_of_formulas"],
@@ -168,13 +177,14 @@ def _group_facts(
         or any(factor.signed for factor in factors)
         or bool(sampled)
         or structure.residual == "pooled"
+        or structure.samples_values
         or structure.standardized
         or any(block.is_composed for block in blocks.values())
         or structure.decoupled,
         has_generated_quantities=any(factor.is_reported for factor in factors)
         or any(own.factors for own in structure.parameters)
         or structure.has_cutpoints
-        or bool(structure.special),
+        or "latent" in structure.special,
     )
 
 
@@ -241,12 +251,13 @@ def _likelihood_facts(structure: Structure) -> dict[str, Any]:
     alpha = _alpha(structure)
     effect = "group_effect" if structure.factors else ""
     offset = "offsets" if structure.offset else ""
+    of_values = "x_effect" if "uncertain" in structure.special else ""
     is_grouped = structure.is_grouped_glm
     by_row = structure.weights and not is_grouped
     may_be_fused = not (by_row or structure.censored or structure.truncated)
     return dict(
         alpha=alpha,
-        rest_of_eta=" + ".join(filter(None, (alpha, offset, effect))) or "0",
+        rest_of_eta=" + ".join(filter(None, (alpha, offset, effect, of_values))) or "0",
         group_effect=effect or "0",
         eta_type="matrix[N, C - 1]" if structure.is_categorical else "vector[N]",
         theta=_theta(structure),
@@ -256,7 +267,9 @@ def _likelihood_facts(structure: Structure) -> dict[str, Any]:
         row_by_row=by_row,
         times_scale=partial(_times_scale, structure),
         has_se_per_row=structure.se is not None and not structure.compressed,
-        has_scale_per_row=structure.residual is not None or structure.se == "added",
+        has_scale_per_row=structure.residual is not None
+        or structure.se == "added"
+        or structure.integrates_values,
     )
 
 

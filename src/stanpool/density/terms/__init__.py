@@ -1,0 +1,1 @@
+"""What parameters of terms mean in a density: groups, formulas, unknown values."""

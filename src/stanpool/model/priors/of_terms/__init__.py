@@ -1,0 +1,1 @@
+"""Default priors of terms that are of a kind of their own."""

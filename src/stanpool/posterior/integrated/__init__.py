@@ -1,0 +1,1 @@
+"""Draws of what was integrated out of the likelihood."""
