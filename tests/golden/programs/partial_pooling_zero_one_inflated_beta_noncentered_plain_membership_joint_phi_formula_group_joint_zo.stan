@@ -13,7 +13,8 @@
 //   logit(zoi[n]) = alpha_zoi + X_zoi[n] * beta_zoi
 //            + Z_zoi[n] * u_zoi[group_zoi[n]]
 //   logit(coi[n]) = alpha_coi + X_coi[n] * beta_coi
-//            + sum over m of weight_coi[n, m] * Z_coi[n] * u_coi[group_coi[n, m]]
+//            + sum over m of weight_coi[n, m]
+//              * Z_coi[n] * u_coi[group_coi[n, m]]
 //   b_phi[j] = mu_phi + u_phi[j]
 //   [u_phi, u_zoi][j] ~ multi_normal(0,
 //     D * Omega_phi * D), where D = diag([tau_phi, tau_zoi])
