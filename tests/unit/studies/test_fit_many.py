@@ -301,6 +301,21 @@ class TestPool:
         error = expected * (1 - expected) * np.sqrt(2 / 19) / np.sqrt(len(share))
         assert abs(share.mean() - expected) < 4 * error + 0.01
 
+    def test_data_sets_may_differ_in_what_is_missing_only(
+        self, imputed: sp.Fits, table: pd.DataFrame
+    ) -> None:
+        holes = table.assign(x=table["x"].where(np.arange(len(table)) % 3 > 0))
+        assert imputed.pool(holes).data_sets == 3
+        filled = holes.assign(x=holes["x"].mask(np.arange(len(table)) == 0, 5.0))
+        with pytest.raises(sp.DataError, match=r"data set 1 .* column 'x' .*\(rows 0,"):
+            imputed.pool(filled)
+        with pytest.raises(sp.DataError, match="90 rows, and the data have 89"):
+            imputed.pool(holes.iloc[1:])
+        # Groups that are numbers are levels, and may be of other types.
+        sets = [table.assign(x=filled["x"].fillna(0.0), g=np.arange(90) % 4)] * 2
+        fits = sp.fit_many("y ~ x + (1 | g)", sets, seed=1, **QUICK)
+        assert fits.pool(filled.assign(g=np.arange(90) % 4.0)).data_sets == 2
+
     def test_fits_that_differ_are_not_pooled(
         self, fits: sp.Fits, table: pd.DataFrame
     ) -> None:

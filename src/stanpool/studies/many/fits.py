@@ -22,7 +22,7 @@ from stanpool.inference.evaluation.loo import loo
 from stanpool.studies.many.datasets import segments
 from stanpool.studies.many.diagnoses_table import DiagnosesTable
 from stanpool.studies.many.folder import FitsFolder, Record
-from stanpool.studies.many.pooled import PooledDraws
+from stanpool.studies.many.pooled import PooledDraws, refuse_other_than_missing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -198,22 +198,33 @@ class Fits(Mapping[Any, Fit]):
         table = table.sort_index(kind="stable")
         return table.set_axis(frame.index.take(table.index.to_numpy()))
 
-    def pool(self) -> PooledDraws:
+    def pool(self, data: Any = None) -> PooledDraws:
         """Put the draws of all fits together, as those of one posterior.
 
         This is for imputations of missing values: draws given each of them, in equal
         numbers, are draws of the posterior averaged over what is missing.
 
+        Parameters
+        ----------
+        data
+            The data in which values are missing. Data sets that differ from them, or
+            from each other, in anything else are then refused.
+
         Raises
         ------
         SpecError
             If fits have different parameters or numbers of draws, or one has failed.
+        DataError
+            If a data set is none of these data with missing values filled in.
         """
         if len(self.failures):
             raise SpecError(
                 f"{len(self.failures)} of {len(self.records)} fits failed, so that the "
                 "others may not represent all imputations: see .failures."
             )
+        if data is not None:
+            for label, fit in self.items():
+                refuse_other_than_missing(label, fit.model.data, as_frame(data))
         return PooledDraws.of(list(self.values()))
 
     def map(

@@ -16,13 +16,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stanpool.base.arguments import public
 from stanpool.base.arrays import Array
-from stanpool.base.errors import SpecError, quote, quote_list
+from stanpool.base.errors import DataError, SpecError, quote, quote_list
+from stanpool.data.columns import column_named
+from stanpool.data.entries import level_text
 from stanpool.inference.estimates.summary import draws, summary
 from stanpool.inference.estimates.summary_table import SummaryTable
 from stanpool.model.draws_tree import DrawsTree
@@ -182,6 +185,62 @@ def missing_information(parts: Sequence[Array]) -> Array:
     with np.errstate(invalid="ignore"):  # constants
         share: Array = between / (between + within)
     return share
+
+
+def refuse_other_than_missing(
+    label: object, imputed: pd.DataFrame, data: pd.DataFrame
+) -> None:
+    """Refuse a data set that is not the data with missing values filled in.
+
+    Parameters
+    ----------
+    label
+        The label of the data set, for messages.
+    imputed
+        The columns of it that the model uses, as the model has them.
+    data
+        The data, in which values are missing.
+
+    Raises
+    ------
+    DataError
+        If they have other rows, or values that are there and differ.
+    """
+    if len(imputed) != len(data):
+        raise DataError(
+            f"data set {quote(label)} has {len(imputed):,} rows, and the data have "
+            f"{len(data):,}: imputations fill in what is missing, row by row."
+        )
+    for name in imputed.columns:
+        given = column_named(name, data)
+        is_there = given.notna().to_numpy()
+        differs = is_there & _differ(imputed[name], given)
+        if differs.any():
+            rows = np.flatnonzero(differs).tolist()
+            raise DataError(
+                f"data set {quote(label)} differs from the data in column "
+                f"{quote(name)} where it is not missing (rows {quote_list(rows)}, "
+                "counted from 0). Pool fits to imputations of the same data."
+            )
+
+
+def _differ(one: pd.Series[Any], other: pd.Series[Any]) -> NDArray[np.bool_]:
+    """Whether the values of two columns differ, which may be of several types."""
+    import pandas as pd
+
+    if all(map(pd.api.types.is_numeric_dtype, (one, other))):
+        return np.asarray(one.to_numpy(float) != other.to_numpy(float))
+    texts = (
+        np.array([_level(value) for value in column], dtype=object)
+        for column in (one, other)
+    )
+    return np.asarray(np.not_equal(*texts), dtype=bool)
+
+
+def _level(value: Any) -> str:
+    """Write a value as the level that it is: whole numbers have no decimals."""
+    is_whole = isinstance(value, float) and value.is_integer()
+    return level_text(int(value) if is_whole else value)
 
 
 def _refuse_unlike(first: FitResult, other: FitResult, number: int) -> None:

@@ -404,6 +404,12 @@ def _refuse_what_does_not_simulate(
     if not 0 < level < 1:
         raise SpecError(f"level={quote(level)} must be between 0 and 1, such as 0.99.")
     draw_prior(model, 1, np.random.default_rng(0))  # refuses improper priors
+    for each in model.spec.uncertain:
+        raise SpecError(
+            f"{each.name}: what was observed of {quote(each.column)} is an outcome of "
+            "the model, too, and is not simulated, so that ranks would not be uniform. "
+            f"Calibrate the model with {each.column} in its place."
+        )
     for part, why in (
         ("weights", "weights multiply the likelihood, and do not say how data arise"),
         ("cens", "which outcomes are censored depends on more than the model"),
