@@ -570,6 +570,14 @@ POPULATIONS = (
         {"family": "poisson"},
     ),
     ('colour ~ x1 + (1 | gr(g, dist="student_t"))', {"family": "categorical"}),
+    ("count ~ x1 + u + (1 + x1 | gr(g, by=era))", {"family": "poisson"}),
+    (
+        [
+            'y ~ x1 + (1 || gr(g, by=era, dist="laplace"))',
+            "sigma ~ (1 | gr(g, by=era))",
+        ],
+        {},
+    ),
     (
         [
             "y ~ x1 + (1 | g)",
@@ -654,6 +662,7 @@ def _small_data() -> pd.DataFrame:
         seen=1 + frame["count"],
         least_seen=frame["count"] * (np.arange(rows) % 3 > 0) + np.arange(rows) % 2,
         most_seen=2 + frame["count"] + np.arange(rows) % 4,
+        era=np.where(frame["g"] < "c", "old", "new"),  # constant within g
     )
 
 

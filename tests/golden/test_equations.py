@@ -102,6 +102,8 @@ class Evaluator:
                 return self.curve(smooth)
             case Indexed(base=Symbol(name="w")):
                 return self.weights()[:, self.member]
+            case Indexed(base=Words(text=text)) if text.startswith("w_"):
+                return self.weights(text.removeprefix("w_"))[:, self.member]
             case Indexed(base=Symbol(name="s" | "l" as name)):
                 return self.product_part(math, name)
             case Indexed():
@@ -132,8 +134,12 @@ class Evaluator:
         level = self.data[name].to_numpy().astype(int)
         return len(own) * self.population(name)[:, None] * rises[:, level]
 
-    def weights(self) -> np.ndarray:
-        (weights,) = (x.weights for x in self.design.factors if x.weights is not None)
+    def weights(self, factor: str | None = None) -> np.ndarray:
+        (weights,) = (
+            x.weights
+            for x in self.design.factors
+            if x.weights is not None and factor in (None, x.factor)
+        )
         return weights
 
     def product_part(self, math: Indexed, name: str) -> np.ndarray:

@@ -838,7 +838,7 @@ def _sum_of_deviations(model: sp.Model, data: pd.DataFrame, at: Point) -> np.nda
         memberships = _groups_of_rows(model, data, model.design.factors[number])
         for rows in memberships:
             for q, label in enumerate(factor.varying):
-                own = deviations[rows, q] * _predictor(data, label)
+                own = _with_none(deviations)[rows, q] * _predictor(data, label)
                 eta += own / len(memberships)
     if at.latent is not None:
         eta += _products(model, data, at.latent)
@@ -855,15 +855,23 @@ def _products(model: sp.Model, data: pd.DataFrame, at: Latent) -> np.ndarray:
     return np.asarray(at.scale * (at.scores[scored] * at.loadings[loaded]).sum(axis=1))
 
 
+def _with_none(deviations: np.ndarray) -> np.ndarray:
+    """Append the deviation 0 of rows that are of no group, whose index is -1."""
+    return np.concatenate([deviations, np.zeros_like(deviations[:1])])
+
+
 def _groups_of_rows(
     model: sp.Model, data: pd.DataFrame, factor: FactorDesign
 ) -> list[list[int]]:
-    """Return the group of each row, once for each of its memberships."""
+    """Return the group of each row, once for each of its memberships; -1 for none."""
     term = {each.factor: each for each in model.spec.all_groups}[factor.factor]
     labels = [str(label) for label in factor.labels]
     columns = [[str(entry) for entry in data[column]] for column in term.key]
     if not term.membership:
         columns = [[":".join(each) for each in zip(*columns, strict=True)]]
+    if term.by:
+        pairs = zip(*columns, data[term.by], strict=True)
+        return [[labels.index(g) if by == term.level else -1 for g, by in pairs]]
     return [[labels.index(group) for group in column] for column in columns]
 
 
@@ -1511,7 +1519,7 @@ def parameter_of_rows(model: sp.Model, data: pd.DataFrame, at: Point, name: str)
         memberships = _groups_of_rows(model, data, factor)
         for groups in memberships:
             for q, label in enumerate(factor.varying):
-                own = varying.b[groups, q] * _predictor(data, label)
+                own = _with_none(varying.b)[groups, q] * _predictor(data, label)
                 eta += own / len(memberships)
     return {"log": np.exp, "logit": expit, "identity": np.array}[design.link](eta)
 

@@ -63,7 +63,8 @@ class GroupTerm:
         Empty when a row belongs to one group; ``"labels"`` for ``mm(g1, g2)``, where
         each column names one group that the row belongs to; ``"matrix"`` for
         ``members(a, b, c)``, where each column is a group and holds 0 or 1, or a
-        weight.
+        weight; ``"level"`` for ``gr(g, by=sex)``, where only rows of one level of
+        ``sex`` belong to a group of the term.
     weights
         For ``"labels"``: the columns of the memberships' weights, taken as they are;
         empty for equal ones that sum to one, so that a row gets the mean of its
@@ -80,6 +81,10 @@ class GroupTerm:
     id
         A name that the terms of several linear predictors share whose coefficients are
         correlated; empty where there is none.
+    by, level
+        A column each of whose levels has a population of groups of its own, and the
+        level that this term is of. The level is empty until the data are known, and
+        the term then stands for the terms of all levels.
 
     Examples
     --------
@@ -98,6 +103,8 @@ class GroupTerm:
     structure: str = ""
     population: str = NORMAL
     id: str = ""
+    by: str = ""
+    level: str = ""
 
     def __post_init__(self) -> None:
         """Check that each field is of its type."""
@@ -123,7 +130,13 @@ class GroupTerm:
         """The columns whose entries are labels, also where they are numbers."""
         if self.membership == "matrix":
             return ()
-        return self.key[:-1] if self.is_of_times else self.key
+        key = self.key[:-1] if self.is_of_times else self.key
+        return (*key, self.by) if self.by else key
+
+    @property
+    def predictors(self) -> tuple[str, ...]:
+        """The terms whose values say how the groups' coefficients enter a row."""
+        return (*self.terms, quote_name(self.by)) if self.by else self.terms
 
     @property
     def implied(self) -> tuple[str, ...]:
@@ -144,6 +157,11 @@ class GroupTerm:
         >>> GroupTerm("a+b", columns=("a", "b"), membership="labels").of_a_row
         "the mean of the deviations of its groups of 'a+b'"
         """
+        if self.membership == "level":
+            return (
+                f"the deviation of its group of {quote(self.factor)} where "
+                f"{quote(self.by)} is {quote(self.level)}, and elsewhere 0"
+            )
         deviations = f"of the deviations of its groups of {quote(self.factor)}"
         if self.membership == "labels" and not self.weights:
             return f"the mean {deviations}"
@@ -381,7 +399,7 @@ class ModelSpec:
     @property
     def all_terms(self) -> tuple[str, ...]:
         """The terms of the population and of all grouping factors."""
-        of_groups = (text for group in self.all_groups for text in group.terms)
+        of_groups = (text for group in self.all_groups for text in group.predictors)
         of_others = [text for formula in self.formulas for text in formula.terms]
         of_others += [text for formula in self.values for text in formula.terms]
         return tuple(dict.fromkeys((*self.terms, *of_others, *of_groups)))
@@ -471,6 +489,13 @@ class ModelSpec:
                 "pooling='none' gives groups no population, and the formula states "
                 f"that of {quote(own.factor)}, dist={quote(own.population)}. Write "
                 f"(1 | {own.factor}), or pass pooling='partial'."
+            )
+        if self.pooling == "none" and self.groups[0].by:
+            own = self.groups[0]
+            raise SpecError(
+                "pooling='none' gives groups no population, and the formula states "
+                f"one for each level of {quote(own.by)}. Write (1 | {own.key[0]}), or "
+                "pass pooling='partial'."
             )
         if self.pooling == "none" and self.groups[0].membership:
             raise SpecError(

@@ -41,6 +41,7 @@ from stanpool.data.design.nesting import (
     warn_if_crossed,
 )
 from stanpool.data.design.outcome import check_other_outcome, labelled_outcome
+from stanpool.data.design.predictors.subpopulations import with_subpopulations
 from stanpool.data.statistics.design import (
     StreamedDesign,
     is_chunked,
@@ -452,6 +453,7 @@ def prepare(
     chunks = streamed(spec, data) if is_chunked(data) else None
     if chunks is None:
         frame = used_columns(spec, data)
+        spec = with_subpopulations(spec, frame)
         refuse_level_per_row(spec, frame)
         is_checked = design is not None
         design = build_design(spec, frame) if design is None else design

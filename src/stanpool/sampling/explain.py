@@ -182,10 +182,8 @@ def _terms(model: PreparedModel) -> Iterator[str]:
         )
     for each in model.spec.groups if model.spec.pooling != "complete" else ():
         if each.membership:
-            yield (
-                "multiple membership: the linear predictor of a row contains "
-                f"{each.of_a_row}"
-            )
+            what = "subpopulation" if each.by else "multiple membership"
+            yield f"{what}: the linear predictor of a row contains {each.of_a_row}"
     for factor in model.design.factors:
         if factor.root is not None:
             yield _known_covariance(model, factor)

@@ -339,6 +339,7 @@ def test_an_iterator_that_fails_is_heard() -> None:
         ("c ~ x + (1 | g)", {"family": "negative_binomial"}, "not sufficient"),
         ("y ~ x + (1 | g)", {"compress": False}, "compress=False asks"),
         ("y ~ x + (1 | mm(g, kind))", {}, "several groups"),
+        ("y ~ x + (1 | gr(g, by=kind))", {}, "levels of 'kind' are taken"),
         ("y ~ x + (1 | g)", {"group_predictors": ["x"]}, "varies within groups"),
     ],
 )

@@ -174,7 +174,15 @@ def why_not_marginal(spec: ModelSpec, design: Design) -> str:
                 "integrated out where they are the only factor, have one coefficient, "
                 f"and are at most {_MOST_ROTATED:,}"
             )
-        return "rows are members of several groups"
+        return next(
+            (
+                f"each level of {quote(each.by)} has a population of its own, and a "
+                "row is of no group of the others"
+                for each in spec.groups
+                if each.by
+            ),
+            "rows are members of several groups",
+        )
     if not _able(design):
         return (
             "residual scales differ within groups, so that rows of a group cannot be "

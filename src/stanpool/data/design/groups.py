@@ -13,7 +13,7 @@ from stanpool.base.errors import DataError, SpecError, quote, quote_list, sugges
 from stanpool.data.design.design import FactorDesign, read_only
 from stanpool.data.design.outcome import weights_column
 from stanpool.data.design.rank import COLLINEAR, about_means
-from stanpool.data.entries import refuse_rows
+from stanpool.data.entries import level_text, refuse_rows
 from stanpool.language.model_spec import GroupTerm, ModelSpec
 
 
@@ -26,6 +26,8 @@ def memberships(
     if term.membership == "labels":
         labels, index, weights = _members_of_labels(term, frame)
         return labels, index, _add_repeated_members(index, weights)
+    if term.membership == "level":
+        return _members_of_level(term, frame)
     return *groups_of(term.key, frame), None
 
 
@@ -50,6 +52,12 @@ def groups_of(
             for code in occurring.tolist()
         )
     return labels, index
+
+
+def texts_of(column: pd.Series[Any]) -> np.ndarray:
+    """Return the level of each row of a column, as a text."""
+    texts = [level_text(each) for each in column.cat.categories]
+    return np.asarray(np.array(texts, dtype=object)[column.cat.codes])
 
 
 def _levels(column: pd.Series[Any]) -> Any:
@@ -109,6 +117,22 @@ def _members_of_matrix(
     # Members first, in their order; the rest of a row has weight 0.
     index = np.argsort(~member, axis=1, kind="stable")[:, :most]
     return term.key, index, np.take_along_axis(matrix, index, axis=1)
+
+
+def _members_of_level(
+    term: GroupTerm, frame: pd.DataFrame
+) -> tuple[tuple[Any, ...], np.ndarray, np.ndarray]:
+    """Return groups, indices and weights of the rows of one level of a column.
+
+    Other rows have the weight 0, and the index of some group, which says nothing.
+    """
+    is_member = texts_of(frame[term.by]) == term.level
+    labels, index = groups_of(term.key, frame)
+    occurring = np.unique(index[is_member])
+    among = np.zeros(len(labels), dtype=np.int64)
+    among[occurring] = np.arange(len(occurring))
+    own = tuple(labels[place] for place in occurring.tolist())
+    return own, among[index][:, None], is_member.astype(float)[:, None]
 
 
 def _add_repeated_members(index: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stanpool.base.arrays import Array
-from stanpool.base.errors import DataError, SpecError
+from stanpool.base.errors import DataError, SpecError, quote
 from stanpool.data.compression.cells import why_not_aggregated
 from stanpool.data.compression.gaussian_rows import why_not_sums
 from stanpool.data.design.build_design import build_design
@@ -113,6 +113,9 @@ def why_not_chunked(spec: ModelSpec) -> str:
         return f"the knots of {spec.smooth_terms[0]} are taken from all of them"
     if any(term.is_related for term in spec.groups):
         return "groups have a known covariance"
+    levels = [each.by for each in spec.groups if each.by]
+    if levels:
+        return f"the levels of {quote(levels[0])} are taken from all of them"
     if spec.is_gaussian:
         if any(term.membership for term in spec.groups):
             return "rows are members of several groups"

@@ -178,7 +178,7 @@ def _needed(
     ]
     terms = [*spec.terms, *(text for each in formulas for text in each.terms)]
     terms += [text for each in spec.values for text in each.terms]
-    terms += [text for term in used for text in term.terms]
+    terms += [text for term in used for text in term.predictors]
     given = _given(spec, parts)
     own = [text for text in given if text in (spec.outcome, *spec.offsets)]
     groups = [name for term in used for name in term.key]
@@ -292,6 +292,8 @@ def _new_factor(
     if term.is_of_times:
         several = len(term.key) > 1
         labels = as_spelled(term.key[-1], fitted.labels, labels, several=several)
+    if not labels:  # no row is of the level whose groups these are
+        labels = fitted.labels[:1]
     labels, index = _among_known(fitted.factor, fitted.labels, labels, index)
     if fitted.root is not None:
         _refuse_unrelated(term, fitted.labels, labels[len(fitted.labels) :])

@@ -437,10 +437,11 @@ def _read_memberships(span: Span, call: str) -> dict[str, Any]:
 
 
 def _read_groups(whole: Span, inside: Span) -> dict[str, Any]:
-    """Read ``species, cov=A`` or ``school, dist="student_t"``: what groups are like.
+    """Read ``species, cov=A`` or ``school, by=type``: what groups are like.
 
     The same column may have a term without a covariance besides, so that the names of
-    both differ: the one with it is ``species_A``.
+    both differ: the one with it is ``species_A``. Those of a population for each level
+    of a column are ``school_type_`` and the level.
     """
     columns: list[str] = []
     stated: dict[str, str] = {}
@@ -452,6 +453,9 @@ def _read_groups(whole: Span, inside: Span) -> dict[str, Any]:
             raise piece.error(f"gr() has {name}= twice.")
         elif name == "cov" and value.isidentifier():
             stated[name] = value
+        elif name == "by":
+            start = len(piece.text) - len(value)
+            stated[name] = _column(piece.part(start, len(piece.text)), piece)
         elif name == "dist" and value.strip("'\"") in POPULATIONS:
             stated[name] = value.strip("'\"")
         elif name == "dist":
@@ -463,16 +467,27 @@ def _read_groups(whole: Span, inside: Span) -> dict[str, Any]:
             raise piece.error(
                 "gr() takes a column and the name of a known covariance, as in "
                 "gr(species, cov=A) with covariances={'A': A}; or the distribution of "
-                'the groups, as in gr(school, dist="student_t").'
+                'the groups, as in gr(school, dist="student_t"); or a column each of '
+                "whose levels has a population of its own, as in gr(school, by=type)."
             )
-    if len(columns) != 1 or len(stated) != 1:
+    if len(columns) != 1 or not stated or ("cov" in stated and len(stated) > 1):
         raise whole.error(
             "gr() takes one column and either a covariance, as in gr(species, cov=A), "
-            'or a distribution, as in gr(school, dist="student_t"). Groups that are '
+            'or a distribution, as in gr(school, dist="student_t"), or a population '
+            "for each level of a column, as in gr(school, by=type). Groups that are "
             "independent and normal are written without it, (1 | species)."
         )
-    if "dist" in stated:
-        return {"factor": columns[0], "population": stated["dist"]}
+    population = {"population": stated["dist"]} if "dist" in stated else {}
+    if "by" in stated:
+        return {
+            "factor": f"{columns[0]}_{stated['by']}",
+            "columns": tuple(columns),
+            "membership": "level",
+            "by": stated["by"],
+            **population,
+        }
+    if population:
+        return {"factor": columns[0], **population}
     return {
         "factor": f"{columns[0]}_{stated['cov']}",
         "columns": tuple(columns),

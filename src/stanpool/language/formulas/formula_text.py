@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from stanpool.base.errors import SpecError, quote
@@ -127,7 +128,7 @@ def stated(spec: ModelSpec) -> str:
 def _predictor(spec: ModelSpec | ParameterFormula) -> str:
     """Write the terms of a linear predictor: the population's, then of groups."""
     terms = _sum(spec.intercept, spec.terms)
-    for group in spec.groups:
+    for group in _as_written(spec.groups):
         if group.structure:
             *series, column = map(quote_name, group.key)
             of_each = f" | {':'.join(series)}" if series else ""
@@ -139,6 +140,12 @@ def _predictor(spec: ModelSpec | ParameterFormula) -> str:
         inside = _sum(group.intercept, group.terms)
         terms += f" + ({inside} {bar} {_factor_text(group)})"
     return terms
+
+
+def _as_written(groups: Sequence[GroupTerm]) -> list[GroupTerm]:
+    """Return each term once, where it stands for the terms of several levels."""
+    whole = (replace(each, factor="", level="") if each.by else each for each in groups)
+    return list(dict.fromkeys(whole))
 
 
 def _outcome_parts(spec: ModelSpec) -> Iterator[str]:
@@ -171,8 +178,11 @@ def _factor_text(group: GroupTerm) -> str:
     columns = [quote_name(column) for column in group.key]
     if group.covariance:
         return f"gr({columns[0]}, cov={group.covariance})"
+    said = [columns[0], *([f"by={quote_name(group.by)}"] if group.by else [])]
     if group.population != NORMAL:
-        return f'gr({columns[0]}, dist="{group.population}")'
+        said.append(f'dist="{group.population}"')
+    if len(said) > 1:
+        return f"gr({', '.join(said)})"
     if not group.membership:
         return ":".join(columns)
     if group.weights:

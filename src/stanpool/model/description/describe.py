@@ -107,8 +107,8 @@ def _plates(symbols: Symbols) -> Iterator[Plate]:
         if name not in seen:
             seen.add(name)
             yield Plate(symbols.letters[name].name, name, size)
-    members = [x.weights.shape[1] for x in factors if x.weights is not None]
-    if members:
+    members = [1, *(x.weights.shape[1] for x in factors if x.weights is not None)]
+    if max(members) > 1:
         yield Plate(MEMBER.name, "memberships", max(members))
     if symbols.is_categorical:
         yield Plate(CATEGORY.name, "categories", len(design.categories) - 1, True)
@@ -274,9 +274,9 @@ def _group_terms(
         if factor.weights is None:
             yield from terms
         elif terms:
-            weight = Indexed(weight_of(symbols, factor), at=(ROW, MEMBER))
-            last = number(factor.weights.shape[1])
-            yield Total(MEMBER, last, times(weight, total(terms)))
+            weighted = times(weight_of(symbols, factor), total(terms))
+            count = factor.weights.shape[1]
+            yield Total(MEMBER, number(count), weighted) if count > 1 else weighted
 
 
 def _times_predictor(

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from stanpool.data.design.design import FactorDesign
 from stanpool.language.family import FAMILIES
+from stanpool.language.model_spec import GroupTerm
 from stanpool.model.description.notation import (
     Indexed,
     Label,
@@ -18,7 +19,6 @@ from stanpool.model.description.notation import (
 )
 from stanpool.model.description.symbols import (
     CATEGORY,
-    MEMBER,
     PREDICTOR,
     ROW,
     Symbols,
@@ -64,8 +64,11 @@ def _note_on_groups(symbols: Symbols, factor: FactorDesign) -> Iterator[Math]:
         own = covarying.get(factor.factor, factor.factor)
         yield _group_of_row(symbols, factor.factor, own)
         return
-    weight = Indexed(weight_of(symbols, factor), at=(ROW, MEMBER))
-    term = next(x for x in symbols.spec.groups if x.factor == factor.factor)
+    weight = weight_of(symbols, factor)
+    term = next(x for x in symbols.spec.all_groups if x.factor == factor.factor)
+    if term.by:
+        yield _note_on_level(symbols, factor, term)
+        return
     columns = term.weights or (term.key if term.membership == "matrix" else ())
     said = (
         (Words("in the columns "), *_list(columns))
@@ -82,6 +85,24 @@ def _note_on_groups(symbols: Symbols, factor: FactorDesign) -> Iterator[Math]:
         weight,
         Words(" their weights, "),
         *said,
+    )
+
+
+def _note_on_level(symbols: Symbols, factor: FactorDesign, term: GroupTerm) -> Math:
+    """Say which rows are of the groups of one level of a column."""
+    return line(
+        symbols.row_of(factor),
+        Words(" is the "),
+        Label(term.key[0]),
+        Words(" of row "),
+        ROW,
+        Words(", and "),
+        weight_of(symbols, factor),
+        Words(" is 1 where "),
+        Label(term.by),
+        Words(" is "),
+        Label(term.level),
+        Words(", else 0."),
     )
 
 
@@ -120,7 +141,8 @@ def _list(names: Sequence[str]) -> Iterator[Math]:
     yield Words(f" and {more} more." if more else ".")
 
 
-def weight_of(symbols: Symbols, factor: FactorDesign) -> Symbol | Words:
-    """Return the letter of the weights of a factor's memberships."""
+def weight_of(symbols: Symbols, factor: FactorDesign) -> Indexed:
+    """Return the weight of a row's membership in a group of a factor."""
     several = [each for each in symbols.design.factors if each.weights is not None]
-    return Symbol("w") if len(several) == 1 else Words(f"w_{factor.factor}")
+    letter = Symbol("w") if len(several) == 1 else Words(f"w_{factor.factor}")
+    return Indexed(letter, at=symbols.membership_of(factor))

@@ -74,9 +74,12 @@ class Symbols:
 
     def row_of(self, factor: FactorDesign) -> Lookup:
         """Return the group of a row, or one of its groups: ``j[i]``, ``j[i, m]``."""
-        is_member = factor.weights is not None
-        of = (ROW, MEMBER) if is_member else (ROW,)
-        return Lookup(self.letters[factor.factor], of)
+        return Lookup(self.letters[factor.factor], self.membership_of(factor))
+
+    def membership_of(self, factor: FactorDesign) -> tuple[Symbol, ...]:
+        """Return the letter of a row, and of one of its memberships if it has many."""
+        is_one = factor.weights is None or factor.weights.shape[1] == 1
+        return (ROW,) if is_one else (ROW, MEMBER)
 
     def coefficient(
         self,

@@ -43,10 +43,9 @@ def read_record(
     Examples
     --------
     >>> from stanpool.language.model_spec import GroupTerm
-    >>> read_record(GroupTerm, {"factor": "county", "terms": ["floor"]}, "groups[0]")
-    GroupTerm(factor='county', intercept=True, terms=('floor',), correlated=True, \
-columns=(), membership='', weights=(), covariance='', structure='', \
-population='normal', id='')
+    >>> found = {"factor": "county", "terms": ["floor"]}
+    >>> read_record(GroupTerm, found, "groups[0]").terms
+    ('floor',)
     >>> read_record(GroupTerm, {"factor": "county", "terms": "floor"}, "groups[0]")
     Traceback (most recent call last):
     stanpool.base.errors.DataError: groups[0].terms is 'floor' and must be a list.

@@ -99,8 +99,8 @@ def grouping(
     found = factors[names.index(chosen)]
     if found.weights is not None:
         raise SpecError(
-            f"factor={quote(chosen)}: rows are members of several groups, so that a "
-            "single group cannot be left out. Leave out rows."
+            f"factor={quote(chosen)}: rows are members of several groups, or of none, "
+            "so that a single group cannot be left out. Leave out rows."
         )
     if left_out and found.root is not None:
         raise SpecError(

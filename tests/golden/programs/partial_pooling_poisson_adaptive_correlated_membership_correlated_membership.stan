@@ -1,0 +1,224 @@
+// Partial pooling, adaptive: the groups' coefficients b[j] are drawn from a
+// population whose mean, scales and correlations are estimated.
+//
+//   y[n] ~ poisson(exp(eta[n]))
+//   eta[n] = alpha + X[n] * beta
+//            + sum over m of weight[n, m] * Z[n] * u[group[n, m]]
+//            + sum over m of weight_2[n, m] * Z_2[n] * u_2[group_2[n, m]]
+//   b[j] = mu + u[j]
+//   u[j] ~ multi_normal(0, diag(tau) * Omega * diag(tau))
+//   b_2[j] = mu_2 + u_2[j]
+//   u_2[j] ~ multi_normal(0, diag(tau_2) * Omega_2 * diag(tau_2))
+//
+// mu: the population coefficients, from alpha and beta; 0 if there is none.
+//
+// The more the data of a group say about a coefficient, compared with what the
+// population says, the more it is centered: see centeredness.
+functions {
+  // log density of the rows of u, each multi_normal(0, L * L')
+  real multi_normal_rows_lpdf(matrix u, matrix L) {
+    return std_normal_lpdf(to_vector(mdivide_left_tri_low(L, u')))
+           - rows(u) * sum(log(diagonal(L)));
+  }
+  // deviations u of coefficients from their mean. With centeredness 1 they are
+  // z_scale * z - mean (centered); with centeredness 0 they are tau * z
+  // (noncentered), because z_scale is tau_pilot there
+  matrix partly_centered(matrix z, matrix mean, vector tau,
+                         matrix centeredness, matrix z_scale,
+                         vector tau_pilot) {
+    matrix[rows(z), cols(z)] u;
+    for (q in 1 : cols(z)) {
+      u[ : , q] = (z_scale[ : , q] .* z[ : , q]
+                   - centeredness[ : , q] .* mean[ : , q])
+                  .* exp(log(tau[q] / tau_pilot[q])
+                         * (1 - centeredness[ : , q]));
+    }
+    return u;
+  }
+  // the same for correlated coefficients: in groups with decorrelated = 1 the z
+  // are uncorrelated, and their deviations are multiplied by L_Omega
+  matrix partly_centered_correlated(matrix z, matrix mean, vector tau,
+                                    matrix L_Omega, matrix centeredness,
+                                    matrix z_scale, vector tau_pilot,
+                                    vector decorrelated) {
+    matrix[rows(z), cols(z)] deviations = z - centeredness .* mean ./ z_scale;
+    matrix[rows(z), cols(z)] correlated = deviations * add_diag(L_Omega, -1)';
+    return partly_centered(z + rep_matrix(decorrelated, cols(z)) .* correlated,
+                           mean, tau, centeredness, z_scale, tau_pilot);
+  }
+  // z, made of v that are nearly independent a posteriori. The intercept or the
+  // cutpoints can make up for a change of all z together: along this ridge of
+  // the posterior, z vary more than v
+  matrix along_ridge(matrix v, matrix ridge) {
+    return v + diag_post_multiply(ridge, columns_dot_product(ridge, v));
+  }
+  // where the Q coefficients of each row's group are in to_vector(u), after the
+  // coefficients of other factors; u has J rows
+  array[,] int u_positions(array[] int group, int J, int Q, int before) {
+    array[Q, size(group)] int u_index;
+    for (q in 1 : Q) {
+      for (n in 1 : size(group)) {
+        u_index[q, n] = before + (q - 1) * J + group[n];
+      }
+    }
+    return u_index;
+  }
+  // the predictors of each membership of the rows, times its weight
+  matrix membership_Z(matrix Z, matrix weight) {
+    matrix[rows(Z), cols(weight) * cols(Z)] columns;
+    for (m in 1 : cols(weight)) {
+      for (q in 1 : cols(Z)) {
+        columns[ : , (m - 1) * cols(Z) + q] = weight[ : , m] .* Z[ : , q];
+      }
+    }
+    return columns;
+  }
+  // as u_positions above, for rows that are members of several groups
+  array[,] int u_positions(array[,] int group, int J, int Q, int before) {
+    array[size(group[1]) * Q, size(group)] int u_index;
+    for (m in 1 : size(group[1])) {
+      u_index[(m - 1) * Q + 1 : m * Q] = u_positions(group[ : , m], J, Q,
+                                                     before);
+    }
+    return u_index;
+  }
+  // log mass of all rows, where
+  //   y[n] ~ poisson(exp(eta[n]))
+  //   eta[n] = alpha + X[n] * beta + sum over r of Z[n, r] * u[u_index[r, n]]
+  real grouped_poisson_log_glm_lpmf(array[] int y, matrix X, real alpha,
+                                    vector beta, matrix Z,
+                                    array[,] int u_index, vector u) {
+    int N = size(y);
+    vector[N] eta = alpha + X * beta;
+    for (r in 1 : cols(Z)) {
+      eta += Z[ : , r] .* u[u_index[r]];
+    }
+    return poisson_log_lupmf(y | eta);
+  }
+}
+data {
+  int<lower=1> N; // number of rows
+  array[N] int<lower=0> y; // counts
+  int<lower=0> K; // number of population predictors
+  matrix[N, K] X; // population predictors
+  vector[K] x_bar; // the prior on the intercept applies at X = x_bar
+  int<lower=1> J; // number of groups
+  int<lower=1> Q; // number of varying coefficients
+  int<lower=1> M; // number of memberships of each row
+  array[N, M] int<lower=1, upper=J> group; // groups of each row
+  matrix<lower=0>[N, M] weight; // weights of the memberships
+  matrix[N, Q] Z; // predictors of the varying coefficients
+  // the mean of each coefficient, by its position in (0, alpha, beta)
+  array[Q] int<lower=1, upper=K + 2> mean_index;
+  // the mean that z is centered at, by its position in (0, alpha, beta)
+  array[Q] int<lower=1, upper=K + 2> center_index;
+  // 1: centered, 0: noncentered
+  matrix<lower=0, upper=1>[J, Q] centeredness;
+  matrix<lower=0>[J, Q] z_scale; // gives z a scale near 1
+  vector<lower=0>[Q] tau_pilot; // estimate of tau
+  // how far each z and the intercept move along a ridge of the posterior
+  matrix[J, Q] ridge;
+  vector[Q] alpha_on_ridge;
+  vector<lower=0, upper=1>[J] decorrelated; // 1: z is uncorrelated
+  int<lower=1> J_2; // number of groups
+  int<lower=1> Q_2; // number of varying coefficients
+  int<lower=1> M_2; // number of memberships of each row
+  array[N, M_2] int<lower=1, upper=J_2> group_2; // groups of each row
+  matrix<lower=0>[N, M_2] weight_2; // weights of the memberships
+  matrix[N, Q_2] Z_2; // predictors of the varying coefficients
+  // the mean of each coefficient, by its position in (0, alpha, beta)
+  array[Q_2] int<lower=1, upper=K + 2> mean_index_2;
+  // the mean that z_2 is centered at, by its position in (0, alpha, beta)
+  array[Q_2] int<lower=1, upper=K + 2> center_index_2;
+  // 1: centered, 0: noncentered
+  matrix<lower=0, upper=1>[J_2, Q_2] centeredness_2;
+  matrix<lower=0>[J_2, Q_2] z_scale_2; // gives z_2 a scale near 1
+  vector<lower=0>[Q_2] tau_pilot_2; // estimate of tau_2
+  // how far each z_2 and the intercept move along a ridge of the posterior
+  matrix[J_2, Q_2] ridge_2;
+  vector[Q_2] alpha_on_ridge_2;
+  vector<lower=0, upper=1>[J_2] decorrelated_2; // 1: z_2 is uncorrelated
+  real prior_Intercept_location;
+  real<lower=0> prior_Intercept_scale;
+  vector[K] prior_beta_location;
+  vector<lower=0>[K] prior_beta_scale;
+  vector<lower=0>[Q] prior_tau_rate;
+  vector<lower=0>[Q_2] prior_tau_2_rate;
+  real<lower=0> prior_Omega_shape;
+  real<lower=0> prior_Omega_2_shape;
+  int<lower=0, upper=1> prior_only; // 1: sample from the prior, without y
+}
+transformed data {
+  matrix[N, K] X_c = X - rep_matrix(x_bar', N);
+  array[M * Q, N] int places = u_positions(group, J, Q, 0);
+  array[M_2 * Q_2, N] int places_2 = u_positions(group_2, J_2, Q_2, J * Q);
+  matrix[N, M * Q + M_2 * Q_2] Z_all = append_col(membership_Z(Z, weight),
+                                                  membership_Z(Z_2,
+                                                               weight_2));
+  array[M * Q + M_2 * Q_2, N] int u_index = append_array(places, places_2);
+}
+parameters {
+  real alpha_bar; // alpha_c plus mean effects of groups
+  vector[K] beta;
+  vector<lower=0>[Q] tau; // population scales
+  cholesky_factor_corr[Q] L_Omega;
+  matrix[J, Q] z; // coefficients, partly centered
+  vector<lower=0>[Q_2] tau_2; // population scales
+  cholesky_factor_corr[Q_2] L_Omega_2;
+  matrix[J_2, Q_2] z_2; // coefficients, partly centered
+}
+transformed parameters {
+  real alpha_c = alpha_bar; // alpha at x_bar
+  alpha_c -= columns_dot_product(ridge, z) * alpha_on_ridge;
+  alpha_c -= columns_dot_product(ridge_2, z_2) * alpha_on_ridge_2;
+  real alpha = alpha_c - dot_product(x_bar, beta); // intercept at X = 0
+  row_vector[Q] mu = append_row([0, alpha]', beta)[mean_index]'; // means
+  row_vector[Q] mu_c = append_row([0, alpha_bar]', beta)[center_index]';
+  row_vector[Q_2] mu_2 = append_row([0, alpha]', beta)[mean_index_2]'; // means
+  row_vector[Q_2] mu_c_2 = append_row([0, alpha_bar]', beta)[center_index_2]';
+}
+model {
+  matrix[J, Q] mean = rep_matrix(mu_c, J); // of z at x_bar
+  matrix[J, Q] u = partly_centered_correlated(along_ridge(z, ridge), mean,
+                                              tau, L_Omega, centeredness,
+                                              z_scale, tau_pilot,
+                                              decorrelated);
+  matrix[J_2, Q_2] mean_2 = rep_matrix(mu_c_2, J_2); // of z_2 at x_bar
+  matrix[J_2, Q_2] u_2 = partly_centered_correlated(along_ridge(z_2, ridge_2),
+                                                    mean_2, tau_2, L_Omega_2,
+                                                    centeredness_2,
+                                                    z_scale_2, tau_pilot_2,
+                                                    decorrelated_2);
+  alpha_c ~ normal(prior_Intercept_location, prior_Intercept_scale);
+  beta ~ normal(prior_beta_location, prior_beta_scale);
+  tau ~ exponential(prior_tau_rate);
+  tau_2 ~ exponential(prior_tau_2_rate);
+  L_Omega ~ lkj_corr_cholesky(prior_Omega_shape);
+  L_Omega_2 ~ lkj_corr_cholesky(prior_Omega_2_shape);
+  u ~ multi_normal_rows(diag_pre_multiply(tau, L_Omega));
+  // Jacobian of b as a function of z
+  target += ones_row_vector(J) * (1 - centeredness) * log(tau);
+  target += sum(decorrelated) * sum(log(diagonal(L_Omega)));
+  u_2 ~ multi_normal_rows(diag_pre_multiply(tau_2, L_Omega_2));
+  // Jacobian of b_2 as a function of z_2
+  target += ones_row_vector(J_2) * (1 - centeredness_2) * log(tau_2);
+  target += sum(decorrelated_2) * sum(log(diagonal(L_Omega_2)));
+  if (prior_only == 0) {
+    y ~ grouped_poisson_log_glm(X_c, alpha_c, beta, Z_all, u_index,
+                                append_row(to_vector(u), to_vector(u_2)));
+  }
+}
+generated quantities {
+  matrix[Q, Q] Omega = multiply_lower_tri_self_transpose(L_Omega);
+  matrix[J, Q] b = rep_matrix(mu_c, J);
+  b += partly_centered_correlated(along_ridge(z, ridge), b, tau, L_Omega,
+                                  centeredness, z_scale, tau_pilot,
+                                  decorrelated);
+  b += rep_matrix(mu - mu_c, J); // at X = 0
+  matrix[Q_2, Q_2] Omega_2 = multiply_lower_tri_self_transpose(L_Omega_2);
+  matrix[J_2, Q_2] b_2 = rep_matrix(mu_c_2, J_2);
+  b_2 += partly_centered_correlated(along_ridge(z_2, ridge_2), b_2, tau_2,
+                                    L_Omega_2, centeredness_2, z_scale_2,
+                                    tau_pilot_2, decorrelated_2);
+  b_2 += rep_matrix(mu_2 - mu_c_2, J_2); // at X = 0
+}
