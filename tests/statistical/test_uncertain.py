@@ -135,6 +135,61 @@ def test_values_that_are_sampled_have_the_same_posterior() -> None:
     assert loos[0] == pytest.approx(loos[1], abs=1.0)
 
 
+# Posterior means, standard deviations and bulk effective sizes of brms 2.18.0:
+# y ~ me(x, sd) + z + (1 | g), and bf(y ~ mi(w) + z + (1 | g)) + bf(w | mi() ~ z).
+BRMS: dict[str, dict[str, tuple[float, float, int]]] = {
+    "me": {
+        "beta[me(x, sd)]": (0.8731, 0.1263, 4100),
+        "beta[z]": (0.5911, 0.1414, 8054),
+        "Intercept": (1.4463, 0.4402, 3463),
+        "tau_g[Intercept]": (0.9790, 0.3019, 2435),
+        "sigma": (1.3667, 0.1092, 3505),
+    },
+    "mi": {
+        "beta[mi(w)]": (1.30, 0.15, 3458),
+        "beta[z]": (-0.47, 0.19, 3963),
+        "Intercept": (2.06, 0.39, 1576),
+        "tau_g[Intercept]": (1.04, 0.30, 2001),
+        "beta_x[mi(w), z]": (0.84, 0.09, 5422),
+        "sd_x[mi(w)]": (0.85, 0.06, 5589),
+        "sigma": (1.39, 0.09, 5105),
+        "missing_w[1]": (1.0754, 0.6742, 5000),
+        "missing_w[6]": (0.3695, 0.6798, 5000),
+    },
+}
+
+
+@pytest.mark.parametrize("kind", BRMS)
+def test_posteriors_are_those_of_brms(kind: str) -> None:
+    rng, n = np.random.default_rng(7), 150
+    z, g, xi = rng.normal(size=n), rng.integers(0, 10, n), rng.normal(2, 1.5, n)
+    sd, w = rng.uniform(0.4, 1.5, n), 1 + 0.7 * z + rng.normal(0, 1, n)
+    y = 1 + 0.8 * xi + 1.2 * w - 0.4 * z + rng.normal(0, 1, 10)[g]
+    data = {"y": y + rng.normal(0, 1, n), "x": rng.normal(xi, sd), "sd": sd, "z": z}
+    data |= {"g": g.astype(str), "w": np.where(rng.random(n) < 0.3, np.nan, w)}
+    priors = {
+        "Intercept": "normal(2, 5)",
+        "beta": "normal(0, 2)",
+        "tau": "exponential(1)",
+        "sigma": "exponential(1)",
+    }
+    if kind == "me":
+        own = {"mean_x": "normal(2, 5)", "sd_x": "exponential(0.5)"}
+        model = sp.Model("y ~ me(x, sd) + z + (1 | g)", data, priors=priors | own)
+    else:
+        own = {"mean_x": "normal(1, 5)", "sd_x": "exponential(1)"}
+        own["beta_x"] = "normal(0, 2)"
+        formulas = ["y ~ mi(w) + z + (1 | g)", "mi(w) ~ z"]
+        model = sp.Model(formulas, data, priors=priors | own)
+    table = model.fit(seed=1).summary()
+    for name, (mean, spread, size) in BRMS[kind].items():
+        row = table.loc[name]
+        error = np.hypot(row["mcse_mean"], spread / np.sqrt(size))
+        rounding = 0.005 if round(mean, 2) == mean else 0.0
+        assert abs(row["mean"] - mean) < 4 * error + rounding, name
+        assert row["sd"] == pytest.approx(spread, rel=0.1, abs=rounding), name
+
+
 def test_new_rows_have_values_of_their_own() -> None:
     """Exactly known ones, those given what is observed, and those from nothing."""
     model = models()["partial_pooling_gaussian_noncentered_uncertain_means"]
@@ -175,6 +230,10 @@ def test_what_fits_are_asked_knows_values(fit: sp.Fit, tmp_path: Path) -> None:
     assert "ξ_x[i] ~ Normal(μ_x, σ_x)" in str(fit.model.equations())
     assert fit.slopes("x")["estimate"].iloc[0] == pytest.approx(0.8, abs=0.2)
     assert len(fit.predictions("w")) > 0
+    assert fit.plot.predictions("w") is not None
+    assert fit.plot.lines(predictor="w") is not None
+    lost = int(fit.model.data["w"].isna().sum())
+    assert f"{lost} of mi(w), which are integrated out" in fit.model.explain()
     assert "sd_x[mi(w)]" in fit.prior_sensitivity().index
     drawn = fit.model.prior_predictive(50, seed=1)["prior_predictive"]["y"]
     assert np.isfinite(drawn.to_numpy()).all()

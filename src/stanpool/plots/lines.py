@@ -276,7 +276,7 @@ def _values(column: pd.Series) -> pd.Series:
     """Return the values of a predictor to draw: all levels, or along its range."""
     import pandas as pd
 
-    values = column.drop_duplicates().sort_values(ignore_index=True)
+    values = column.dropna().drop_duplicates().sort_values(ignore_index=True)
     if _is_factor(column) or len(values) <= _POINTS:
         return values
     low, high = float(values.iloc[0]), float(values.iloc[-1])

@@ -19,6 +19,7 @@ from stanpool.data.design.centers import uncentering_matrix
 from stanpool.data.design.covariance.neighbours import Neighbours
 from stanpool.data.design.design import FactorDesign
 from stanpool.data.design.outcome import said_of_gaps, said_of_success
+from stanpool.data.design.predictors.uncertain import UncertainDesign
 from stanpool.data.matrix.smooths.monotonic import Monotonic
 from stanpool.engine.values.settings import SampleSettings
 from stanpool.language.family import FAMILIES
@@ -88,6 +89,7 @@ variances set their first mass matrix
         *_terms(model),
         *_processes(model),
         *_monotonic_effects(model),
+        *_unknown_values(model),
         *_rows(model),
         _priors(model),
         *_restrictions(model),
@@ -378,6 +380,20 @@ def _monotonic_effects(model: PreparedModel) -> Iterator[str]:
             f"beta[{each.name}] is the mean of the {len(each.levels) - 1} steps, and "
             "steps are their shares"
         )
+
+
+def _unknown_values(model: PreparedModel) -> Iterator[str]:
+    """Say how many values of predictors are not known, and what is done with them."""
+    for term in model.design.special:
+        if isinstance(term, UncertainDesign):
+            how = "integrated out, and drawn after the fit"
+            how = how if term.is_integrated else "sampled"
+            counts = term.is_unknown.sum(axis=0).tolist()
+            for each, count in zip(term.predictors, counts, strict=True):
+                yield (
+                    f"unknown values: {count:,} of {each.name}, which are {how}; they "
+                    f"are {each.variable} in the posterior"
+                )
 
 
 def _priors(model: PreparedModel) -> str:

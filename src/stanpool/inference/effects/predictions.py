@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from stanpool.base.arrays import without_nan
 from stanpool.base.errors import DataError, SpecError
 from stanpool.base.options import EffectGroups, EffectKind, NewGroups
 from stanpool.inference.effects.comparisons import as_texts
@@ -272,7 +273,7 @@ def _default(fit: FitResult, name: str, asked: Any) -> Any:
         return asked
     if levels_of(fit.model, name) or name in roles_of(fit.model).groups:
         return "all"
-    found = np.unique(fit.model.data[name])
+    found = np.unique(without_nan(fit.model.data[name]))
     return found.tolist() if len(found) <= 3 else "quartiles"
 
 

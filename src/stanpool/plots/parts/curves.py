@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from stanpool.base.arrays import Array
+from stanpool.base.arrays import Array, without_nan
 from stanpool.base.errors import SpecError, quote, quote_list
 from stanpool.base.options import EffectGroups
 from stanpool.inference.effects.predictions import predictions
@@ -120,8 +120,7 @@ def _default(fit: FitResult, name: str, place: int) -> Any:
     model = fit.model
     if name not in model.data.columns or levels_of(model, name):
         return "all"  # an unknown name is refused by the grid, with the nearest
-    column = model.data[name].to_numpy(dtype=float)
-    values = np.unique(column)
+    values = np.unique(without_nan(model.data[name]))
     if len(values) <= _FEW_VALUES:
         return values.tolist()
     if place == 0:
