@@ -215,7 +215,8 @@ def fit_of_points(
         "steps": stacked([each.steps for each in points]),
     }
     scales = ("beta_local", "beta_global", "beta_slab")
-    for name in ("sigma", "tau_sigma", *scales, *densities.OWN_PARAMETERS):
+    own = ("residual_rho", *densities.OWN_PARAMETERS)
+    for name in ("sigma", "tau_sigma", *scales, *own):
         variables[name] = stacked([getattr(each, name) for each in points])
     latent = [each.latent for each in points if each.latent is not None]
     if latent:

@@ -115,6 +115,7 @@ COLUMNS = pd.DataFrame(
         "lb": 1,
         "ub": 9,
         **{name: _RNG.integers(0, 6, 60) for name in ("g", "a", "b", "g1", "g2")},
+        "visit": np.arange(60),
     }
 )
 

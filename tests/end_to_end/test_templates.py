@@ -32,6 +32,8 @@ SLOW = (
     "complete_pooling_binomial_cloglog",
     "complete_pooling_binomial_probit",
     "complete_pooling_exponential_censored",
+    "complete_pooling_gaussian_residual_ar1",
+    "complete_pooling_student_t_residual_cs",
     "complete_pooling_hurdle_gamma_shape_formula_hu_formula",
     "complete_pooling_hurdle_lognormal",
     "complete_pooling_hurdle_negative_binomial",
@@ -130,6 +132,8 @@ def parts_of(model: sp.Model) -> set[str]:
         found |= {"decoupled"}
     if structure.residual:
         found |= {"residual_scale"}
+    if structure.residual_correlation:
+        found |= {"correlated_rows", "terms/residuals"}
     return found | IN_ALL
 
 

@@ -587,6 +587,20 @@ POPULATIONS = (
         {},
     ),
 )
+# Residuals that are correlated within groups.
+RESIDUALS = (
+    ("y | residual(ar1(step | g)) ~ x1", {}),
+    ("y | residual(cs(g)) ~ x1 + x2", {"family": "student_t"}),
+    (
+        ["y | residual(ar1(step | g)) ~ x1 + (1 + x2 | g)", "sigma ~ x3"],
+        {"family": "student_t"},
+    ),
+    ("y | residual(cs(g)) ~ x1", {"priors": {"residual_rho": "constant(0.3)"}}),
+    (
+        "y | residual(cs(step | h)) ~ x1 + (1 | g)",
+        {"priors": {"residual_rho": "normal(0.2, 0.5)"}},
+    ),
+)
 PEDIGREE = pd.DataFrame(
     [("v", "u", "t"), ("w", "v", "u"), ("u", "", "t")],
     columns=["id", "parent_1", "parent_2"],
@@ -634,6 +648,7 @@ def _small_data() -> pd.DataFrame:
             "g_2": list("bcdabcdabcdabc"),
             "u": [0.5] * 5 + [-1.0] * 4 + [2.0] * 4 + [0.1],  # constant within g
             "day": np.array([0.0, 1.0, 2.5, 5.0])[np.arange(rows) % 4],
+            "step": np.arange(rows) * 5 % rows,  # different within g, in no order
         }
     )
     rng = np.random.default_rng(20261122)
@@ -683,7 +698,7 @@ def models() -> dict[str, sp.Model]:
     found |= _with_mixed_priors() | _with_more_structure() | _adaptive()
     found |= _of_other_families() | _with_parts() | _marginal() | _compressed()
     found |= _with_known_covariance() | _with_formulas() | _with_smooths()
-    found |= _with_other_populations()
+    found |= _with_other_populations() | _with_correlated_residuals()
     return found | _far()
 
 
@@ -880,6 +895,12 @@ def _with_known_covariance() -> dict[str, sp.Model]:
         sp.Model(formula, data, covariances=known, **options)
         for formula, options in COVARIANCES
     ]
+    return {model.program.name: model for model in models}
+
+
+def _with_correlated_residuals() -> dict[str, sp.Model]:
+    data = small_data()
+    models = [sp.Model(formula, data, **options) for formula, options in RESIDUALS]
     return {model.program.name: model for model in models}
 
 

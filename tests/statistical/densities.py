@@ -125,6 +125,7 @@ class Point:
     lengthscale: np.ndarray = field(default_factory=lambda: np.zeros(0))
     steps: np.ndarray = field(default_factory=lambda: np.zeros(0))
     formulas: dict[str, Formula] = field(default_factory=dict)
+    residual_rho: float = 0.2
     beta_local: np.ndarray = field(default_factory=lambda: np.ones(1))
     beta_global: float = 1.0
     beta_slab: float = 1.0
@@ -196,6 +197,7 @@ def random_point(model: sp.Model, rng: np.random.Generator) -> Point:
             )
             for own in model.design.formulas
         },
+        residual_rho=own_rng.uniform(-0.2, 0.8),
     )
     for own in design.predictors:
         if own.monotonic:
@@ -511,7 +513,7 @@ def stan_parameters(model: sp.Model, data: pd.DataFrame, at: Point) -> dict[str,
     if model.design.intercept:
         found["alpha_c"] = at.intercept + means @ at.beta
     found |= _stan_parameters_of_formulas(model, data, at)
-    found |= {"sigma": at.sigma}
+    found |= {"sigma": at.sigma, "residual_rho": at.residual_rho}
     found |= {name: getattr(at, name) for name in OWN_PARAMETERS}
     if model.design.categories:
         found["cutpoint_c"] = at.cutpoint - means @ at.beta
@@ -605,7 +607,7 @@ def within_priors(model: sp.Model, data: pd.DataFrame, at: Point) -> Point:
             formulas[design.parameter] = replace(own, **changed)
     numbers = {
         name: _within(model, name, getattr(at, name))
-        for name in ("sigma", *OWN_PARAMETERS)
+        for name in ("sigma", "residual_rho", *OWN_PARAMETERS)
     }
     if model.design.residual is not None:
         scale = f"tau_sigma_{model.design.residual.factor}"
@@ -955,6 +957,8 @@ def _log_of_rows(
 ) -> np.ndarray:
     """Log probability of each outcome, times its weight."""
     spec = model.spec
+    if spec.residual_correlation is not None:
+        return _log_density_of_subjects(model, data, eta, at)
     weights = 1.0 if spec.weights is None else data[spec.weights].to_numpy()
     if spec.family in ("ordinal", "sratio", "acat"):
         codes = data[spec.outcome].cat.codes.to_numpy()
@@ -963,6 +967,27 @@ def _log_of_rows(
     else:
         rows = _log_density_of_rows(model, data, eta, at)
     return np.asarray(weights * rows)
+
+
+def _log_density_of_subjects(
+    model: sp.Model, data: pd.DataFrame, eta: np.ndarray, at: Point
+) -> float:
+    """Log density of the rows of each subject together."""
+    stated, total = model.spec.residual_correlation, 0.0
+    assert stated is not None
+    sigma = np.broadcast_to(parameter_of_rows(model, data, at, "sigma"), eta.shape)
+    for rows in data.groupby([*stated.subject]).indices.values():
+        matrix = np.full((len(rows), len(rows)), at.residual_rho)
+        np.fill_diagonal(matrix, 1.0)
+        if stated.structure == "ar1":
+            times = data[stated.time].to_numpy()[rows]
+            matrix = at.residual_rho ** np.abs(np.subtract.outer(times, times))
+        covariance = sigma[rows] * matrix * sigma[rows, None]
+        distribution = stats.multivariate_normal(eta[rows], covariance)
+        if model.spec.family == "student_t":
+            distribution = stats.multivariate_t(eta[rows], covariance, df=at.nu)
+        total += distribution.logpdf(data[model.spec.outcome].to_numpy()[rows])
+    return float(total)
 
 
 def _log_density_of_rows(
@@ -1302,7 +1327,7 @@ def _log_prior(model: sp.Model, data: pd.DataFrame, at: Point) -> float:
     if "sigma" in log:
         own = at.sigmas if model.structure.residual == "free" else at.sigma
         total += np.sum(log["sigma"](own))
-    for name in OWN_PARAMETERS:
+    for name in ("residual_rho", *OWN_PARAMETERS):
         total += log[name](getattr(at, name)) if name in log else 0.0
     for name, cutpoint in zip(
         [name for name in log if name.startswith("cutpoint")],

@@ -86,7 +86,9 @@ class Model(PreparedModel):
         the ends of an interval; for times to an event it is ``time | cens(1 - event)``;
         ``trunc(lower, upper)``, if outcomes beyond the bounds are never observed, and
         outcomes equal to a bound are: ``count | trunc(1)`` has no zeros; ``y |
-        quantile(0.9)`` of asymmetric_laplace outcomes. The outcome, offsets and the
+        quantile(0.9)`` of asymmetric_laplace outcomes; ``residual(ar1(time |
+        subject))`` and ``residual(cs(subject))``, if residuals are correlated within
+        subjects. The outcome, offsets and the
         arguments of the parts can be arithmetic expressions of columns, as in ``post -
         pre`` and ``trials(n + m)``. Among predictors, where ``+ - * / : **`` combine
         terms, arithmetic is written ``I(x**2)``. Formulas can use comparisons, NumPy's

@@ -57,6 +57,8 @@ def used_columns(spec: ModelSpec, data: Any, *, copy: bool = True) -> pd.DataFra
     if spec.is_categorical:
         keys.add(unquote_name(spec.outcome))
     keys |= {name for term in spec.special_terms for name in term.columns}
+    if spec.residual_correlation is not None:
+        keys |= set(spec.residual_correlation.subject)
     for term in spec.all_groups:
         keys |= set(term.labelled)
     columns = set(frame.columns)
@@ -237,6 +239,8 @@ def names_in(spec: ModelSpec, columns: set[Any]) -> list[str]:
         found += [*term.key, *term.weights]
     found += [name for term in spec.special_terms for name in term.columns]
     found += [] if spec.residual is None else [spec.residual]
+    if spec.residual_correlation is not None:
+        found += spec.residual_correlation.columns
     # Of groups also under complete pooling, so that every pooling sees the same rows.
     texts = [*spec.all_expressions, *spec.all_terms]
     return list(dict.fromkeys([*found, *names_in_terms(texts, columns)]))

@@ -46,6 +46,11 @@ def log_likelihood(
     >>> log_likelihood(model.spec, model.design, np.zeros(2), {"sigma": 1.0}).round(3)
     array([-0.919, -2.838])
     """
+    if design.residual_correlation is not None:
+        raise SpecError(
+            f"with {spec.residual_correlation} the rows of a subject have a joint "
+            "likelihood, and this takes rows one by one. Leave out rows, or subjects."
+        )
     functions = family_functions(spec.family, spec.link)
     known = _known(spec, design) | dict(parameters)
     rows = np.asarray(functions.log_density(design.y, eta, **known))

@@ -12,6 +12,8 @@ References
 ----------
 .. [1] Bates, Mächler, Bolker and Walker (2015). Fitting linear mixed-effects models
    using lme4. Journal of Statistical Software 67(1), section 3.
+.. [2] Kotz and Nadarajah (2004). Multivariate t Distributions and Their Applications.
+   Cambridge University Press, section 1.1.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stanpool.base.arrays import Array, Indices
+from stanpool.data.design.covariance.correlated_residuals import CorrelatedResiduals
 from stanpool.data.likelihood import log_likelihood
 from stanpool.density.rows import DataRows, NormalRows, latent_of, related
 from stanpool.density.terms.formulas import Formula
@@ -108,6 +111,10 @@ class Likelihood:
         if "cutpoint_c" in values:
             parameters["cutpoint"] = values["cutpoint_c"]
         eta = eta if rows.spec.is_categorical else eta[:, 0]
+        if design.residual_correlation is not None:
+            scales = np.broadcast_to(parameters["sigma"], eta.shape)
+            left, subjects = design.y - eta, design.residual_correlation
+            return _of_subjects(subjects, left, scales, values)
         found = log_likelihood(rows.spec, design, eta, parameters)
         both = [float(np.sum(found[found > 0])), float(np.sum(found[~(found > 0)]))]
         if uncertain is not None:
@@ -301,3 +308,55 @@ def _solved(M: csr_array, c: Array) -> tuple[Array, float]:
     )
     log_determinant = float(np.log(np.abs(factors.U.diagonal())).sum())
     return factors.solve(c), log_determinant
+
+
+def _of_subjects(
+    own: CorrelatedResiduals, left: Array, sigma: Array, values: Mapping[str, Array]
+) -> list[float]:
+    """Return the terms of rows that are joint within subjects, up to a constant.
+
+    Parameters
+    ----------
+    own
+        The subjects of the rows, and their times.
+    left
+        Outcomes minus their means, shape ``(N,)``.
+    sigma
+        The residual scales of rows, shape ``(N,)``.
+    values
+        The parameters; with ``nu`` the distribution is multivariate Student-t [2]_.
+    """
+    scales = float(-np.sum(np.log(sigma)))
+    nu, determinants, distances = values.get("nu"), 0.0, 0.0
+    z = left / sigma
+    for subject in np.unique(own.index):
+        rows = np.flatnonzero(own.index == subject)
+        matrix = _correlations(own, own.times[rows], values)
+        determinants -= 0.5 * float(np.linalg.slogdet(matrix)[1])
+        square = float(z[rows] @ np.linalg.solve(matrix, z[rows]))
+        distances += _at_distance(square, len(rows), nu)
+    return [scales, determinants, distances]
+
+
+def _at_distance(square: float, rows: int, nu: Array | None) -> float:
+    """Return the log density of a subject's rows by their squared distance from 0."""
+    if nu is None:
+        return -0.5 * square
+    from scipy.special import gammaln  # type: ignore[import-untyped]
+
+    total = gammaln(0.5 * (nu + rows)) - gammaln(0.5 * nu) - 0.5 * rows * np.log(nu)
+    return float(total - 0.5 * (nu + rows) * np.log1p(square / nu))
+
+
+def _correlations(
+    own: CorrelatedResiduals, times: Array, values: Mapping[str, Array]
+) -> Array:
+    """Return the correlation matrix of a subject's rows."""
+    between = np.abs(np.subtract.outer(times, times))
+    match own.kind.name:
+        case "ar1":
+            return np.asarray(np.power(float(values["residual_rho"]), between))
+        case "cs":
+            same = np.eye(len(times), dtype=bool)
+            return np.where(same, 1.0, values["residual_rho"])
+    raise LookupError(own.kind.name)

@@ -283,7 +283,7 @@ def _shape_of_formula(base: str, own: ParameterDesign, place: int) -> tuple[int,
 def _scalars(model: PreparedModel) -> set[str]:
     """Name the parameters that are single numbers."""
     alone = {"alpha_bar", "sigma", "log_sigma", "tau_sigma", "loading_scale"}
-    alone |= {"nu_u", "rho_u", "beta_global", "beta_slab"}
+    alone |= {"nu_u", "rho_u", "beta_global", "beta_slab", "residual_rho"}
     return alone | {each.name for each in FAMILIES[model.spec.family].auxiliary}
 
 

@@ -76,7 +76,8 @@ class Family:
         Its parameters besides the linear predictor.
     parts
         The parts of an outcome that go with it, besides ``weights``: ``"trials"``,
-        ``"se"``, ``"exposure"``, ``"cens"``, ``"trunc"``, ``"quantile"``.
+        ``"se"``, ``"exposure"``, ``"cens"``, ``"trunc"``, ``"quantile"``,
+        ``"residual"``.
     residuals
         What scatters about the inverse link of ``eta`` with the scale ``sigma``:
         ``"outcome"``, or ``"log"`` for its logarithm; None in families without
@@ -212,6 +213,11 @@ class Family:
         return _EXTRA_ZERO in self.parameters or _ZERO in self.parameters
 
     @property
+    def has_joint_residuals(self) -> bool:
+        """Whether the residuals of several rows have a joint distribution."""
+        return "residual" in self.parts
+
+    @property
     def is_of_logs(self) -> bool:
         """Whether the linear predictor is on the scale of the outcome's logarithm."""
         return self.residuals == "log"
@@ -304,7 +310,7 @@ FAMILIES: dict[str, Family] = {
             ("identity", "log"),
             "real",
             (SIGMA,),
-            ("se", "cens", "trunc"),
+            ("se", "cens", "trunc", "residual"),
             residuals="outcome",
             canonical_link="identity",
             stan_name="normal",
@@ -316,7 +322,7 @@ FAMILIES: dict[str, Family] = {
             ("identity",),
             "real",
             (_DEGREES_OF_FREEDOM, SIGMA),
-            ("se", "cens", "trunc"),
+            ("se", "cens", "trunc", "residual"),
             residuals="outcome",
             compiled="numbers",
             notation="StudentT(nu, mu, sigma)",

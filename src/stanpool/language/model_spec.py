@@ -24,6 +24,7 @@ from stanpool.base.options import Link, Parameterization, Pooling
 from stanpool.base.other_tools import advice_on_family
 from stanpool.language.expression import parse, quote_name
 from stanpool.language.family import FAMILIES, SIGMA, Family, FamilyParameter
+from stanpool.language.formulas.residual_correlation import ResidualCorrelation
 from stanpool.language.formulas.structures import STRUCTURES
 from stanpool.language.prior import Prior
 from stanpool.language.special.latent_factors import LatentFactors
@@ -242,6 +243,9 @@ class ModelSpec:
     quantile
         Which quantile of asymmetric_laplace outcomes the linear predictor is; None is
         the median.
+    residual_correlation
+        How residuals are correlated within subjects, or None where rows are
+        independent.
     residual
         The column of the groups that have residual scales of their own: free under
         no pooling, pooled on the log scale under partial pooling.
@@ -297,6 +301,7 @@ class ModelSpec:
     cens_upper: str | None = None
     trunc: tuple[str | float | None, str | float | None] | None = None
     quantile: float | None = None
+    residual_correlation: ResidualCorrelation | None = None
     residual: str | None = None
     group_predictors: tuple[str, ...] = ()
     priors: tuple[tuple[str, Prior], ...] = ()
@@ -360,9 +365,11 @@ class ModelSpec:
     def is_linear_gaussian(self) -> bool:
         """Whether rows are gaussian around a linear predictor, as they were seen.
 
-        Without offset, weights, censoring and truncation; standard errors may be known.
+        Without offset, weights, censoring, truncation and correlated residuals;
+        standard errors may be known.
         """
-        parts = (self.weights, self.cens, self.trunc, *self.offsets, *self.formulas)
+        parts: tuple[object, ...] = (self.weights, self.cens, self.trunc)
+        parts += (self.residual_correlation, *self.offsets, *self.formulas)
         is_linear = self.is_gaussian and self.link_name == "identity"
         return is_linear and all(part is None for part in parts)
 
@@ -442,6 +449,7 @@ class ModelSpec:
             self._check_parameter(formula.parameter, family)
         self._check_pooling()
         self._check_outcome_parts(family)
+        self._check_residual_correlation(family)
         self._check_parameters(family)
 
     def _check_options(self, family: Family) -> None:
@@ -725,6 +733,59 @@ class ModelSpec:
             )
         if self.trunc is not None:
             _check_bounds(self.trunc)
+
+    def _check_residual_correlation(self, family: Family) -> None:
+        """Check that residuals can be correlated, and that this can be estimated."""
+        own = self.residual_correlation
+        if own is None:
+            return
+        can = [each.name for each in FAMILIES.values() if each.has_joint_residuals]
+        if not family.has_joint_residuals or self.link_name != "identity":
+            raise SpecError(
+                f"{own} correlates residuals, which have a joint distribution for "
+                f"{quote_list(can)} with the link 'identity', and not for "
+                f"family={family.name!r} with link={self.link_name!r}. A group term "
+                f"such as (1 | {own.name}) correlates the rows of a subject in any "
+                "family."
+            )
+        others = {"se": self.se, "weights": self.weights, "cens": self.cens}
+        for part, value in {**others, "trunc": self.trunc}.items():
+            if value is not None:
+                raise SpecError(
+                    f"{own} makes the rows of a subject one joint observation, which "
+                    f"does not go with {part}={quote(value)} of single rows. Drop one "
+                    "of them."
+                )
+        for predictor in self.uncertain:
+            raise SpecError(
+                f"{own} does not go with {predictor}, whose values are averaged over "
+                "row by row. Drop one of them."
+            )
+        for formula in self.formulas:
+            if formula.parameter != "sigma":
+                raise SpecError(
+                    f"with {own} the rows of a subject share {formula.parameter!r}, "
+                    "which cannot have a formula. Drop it; sigma may have one."
+                )
+        if self.pooling == "none":
+            raise SpecError(
+                f"{own} is estimated from all subjects together, which pooling='none' "
+                "forbids. Drop it, or pass pooling='partial'."
+            )
+        self._refuse_intercepts_of_subjects(own)
+
+    def _refuse_intercepts_of_subjects(self, own: ResidualCorrelation) -> None:
+        """Refuse intercepts of subjects that residuals say already."""
+        if own.kind.is_of_times or self.pooling == "complete":
+            return
+        for group in self.groups:
+            if group.key == own.subject and group.intercept and not group.is_related:
+                raise SpecError(
+                    f"{own} and the intercepts of {quote(own.name)} say the same: rows "
+                    "of a subject are alike. Keep one of them; the residuals may also "
+                    "be negatively correlated, and a group term says how far each "
+                    "subject is from the mean."
+                )
 
 
 def _called(parameter: str) -> str:

@@ -353,7 +353,7 @@ class ParameterClass:
         Its name in the posterior and in ``priors=``.
     support
         Where the parameter lives: ``"real"``, ``"positive"``, ``"unit"`` (between 0
-        and 1), ``"correlation"``.
+        and 1), ``"signed"`` (between -1 and 1), ``"correlation"``.
     indexed
         What its members are: ``"coefficient"`` (of the population), ``"varying"``
         (of a group), ``"cutpoint"``, or None for a single number or matrix;
@@ -375,6 +375,8 @@ class ParameterClass:
         """Between which values a parameter is, whatever its prior."""
         if self.support == "unit":
             return 0.0, 1.0
+        if self.support == "signed":
+            return -1.0, 1.0
         is_positive = self.support == "positive"
         return (self.lower or 0.0) if is_positive else -math.inf, math.inf
 
@@ -397,6 +399,7 @@ _OF_EVERY_FAMILY: Mapping[str, ParameterClass] = {
         ParameterClass("mean_x", "real", "uncertain"),
         ParameterClass("sd_x", "positive", "uncertain"),
         ParameterClass("beta_x", "real", "uncertain"),
+        ParameterClass("residual_rho", "signed"),
     )
 }
 

@@ -31,10 +31,10 @@ from stanpool.data.compression.integrated_rows import (
 from stanpool.data.design.design import Design
 from stanpool.data.statistics.design import StreamedDesign
 from stanpool.language.model_spec import ModelSpec
+from stanpool.model.pilot.decoupling import are_alike, pays_to_decouple
 from stanpool.model.priors.in_force import PriorTable
 from stanpool.model.program.structure import Structure, structure_of
 from stanpool.model.program.units import Scaling
-from stanpool.model.terms.decoupling import are_alike, pays_to_decouple
 
 Rows = AggregatedRows | CompressedRows | Crossproducts | MarginalRows
 

@@ -57,6 +57,11 @@ from stanpool.language.model_spec import ModelSpec
 from stanpool.language.prior import as_priors
 from stanpool.model.form import Rows, choose_form, fewer_rows, structure_with
 from stanpool.model.pilot.centering import Centering, centering_of
+from stanpool.model.pilot.decoupling import (
+    Decoupling,
+    apart_from_each_other,
+    decoupling_of,
+)
 from stanpool.model.pilot.estimate import PilotEstimate, normal_priors
 from stanpool.model.pilot.gaussian import estimate_from_rows
 from stanpool.model.pilot.quasi_likelihood import estimate
@@ -72,11 +77,6 @@ from stanpool.model.program.render import render
 from stanpool.model.program.stan_data import elsewhere_of, stan_data
 from stanpool.model.program.structure import Structure
 from stanpool.model.program.units import Scaling, scaling_of
-from stanpool.model.terms.decoupling import (
-    Decoupling,
-    apart_from_each_other,
-    decoupling_of,
-)
 from stanpool.model.terms.of_design import check_names
 
 if TYPE_CHECKING:
@@ -314,6 +314,7 @@ marginal, 100 rows, 85 groups)
         if self.spec.pooling != "partial" or not is_kept:
             return None
         spec, design = self.spec, self.scaling.design(self.design)
+        design = replace(design, residual_correlation=None)
         priors = self.scaling.priors(self.priors)
         correlated = correlated_factors(spec, design)
         if isinstance(self.rows, MarginalRows):

@@ -14,6 +14,7 @@ from stanpool.base.arrays import Array
 from stanpool.model.terms.group_draws import GroupDraws
 from stanpool.model.terms.of_design import predictor_of
 from stanpool.model.terms.population import PopulationDraws
+from stanpool.model.terms.residuals import ResidualDraws
 from stanpool.model.terms.term import SpecialDraws, TermDraws, Variables
 from stanpool.model.terms.unseen import UnseenGroups
 
@@ -36,16 +37,20 @@ class Coefficients:
         What varies over each grouping factor.
     special
         The coefficients of other terms, by their names.
+    residuals
+        What correlates residuals, if anything does.
     """
 
     population: PopulationDraws
     factors: tuple[GroupDraws, ...]
     special: Mapping[str, SpecialDraws] = field(default_factory=dict)
+    residuals: tuple[ResidualDraws, ...] = ()
 
     @property
-    def all(self) -> tuple[TermDraws, ...]:
+    def all(self) -> tuple[TermDraws | ResidualDraws, ...]:
         """The draws of all terms, in the order of ``PredictorTerms.all``."""
-        return (self.population, *self.factors, *self.special.values())
+        terms: tuple[TermDraws, ...] = (self.population, *self.factors)
+        return (*terms, *self.special.values(), *self.residuals)
 
     @property
     def alpha(self) -> Array:
@@ -107,6 +112,7 @@ def coefficients(
         population,
         tuple(term.draws(variables, population) for term in terms.groups),
         {term.name: term.draws(variables, population) for term in terms.special},
+        tuple(term.draws(variables) for term in terms.residuals),
     )
 
 

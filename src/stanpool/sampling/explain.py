@@ -87,6 +87,7 @@ variances set their first mass matrix
     lines = [repr(model), *_form(model), *_data(model), *_coefficients(model)]
     lines += [
         *_terms(model),
+        *_residuals(model),
         *_processes(model),
         *_monotonic_effects(model),
         *_unknown_values(model),
@@ -349,6 +350,25 @@ def _rows(model: PreparedModel) -> Iterator[str]:
             f"{work_of_integration(model.design):,.0f} if all coefficients were "
             "integrated out, the groups of the largest factor first"
         )
+
+
+def _residuals(model: PreparedModel) -> Iterator[str]:
+    """Say how residuals are correlated, and that rows are not independent."""
+    own = model.design.residual_correlation
+    if own is None:
+        return
+    counts = sorted({*own.sizes[own.sizes > 0].tolist()})
+    rows = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else f"{counts[0]}"
+    how = (
+        f"residual_rho to the power of the time between them, {quote(own.stated.time)}"
+        if own.kind.is_of_times
+        else "residual_rho"
+    )
+    yield (
+        f"residuals: {len(own.labels)} levels of {quote(own.stated.name)} have {rows} "
+        f"rows each, whose residuals have the correlation {how}. The rows of a level "
+        "are one joint observation, and given the parameters independent of others"
+    )
 
 
 def _processes(model: PreparedModel) -> Iterator[str]:

@@ -433,6 +433,7 @@ class TestRowsOfModels:
             name
             for name, model in models().items()
             if model.spec.family != "categorical"
+            and model.spec.residual_correlation is None  # whose rows are not apart
         ],
     )
     def test_log_likelihood_is_that_of_the_textbook(self, name: str) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stanpool.base.arrays import Array
+from stanpool.base.errors import quote
 from stanpool.data.compression.orthogonal import (
     most_rows_left,
     number_combinations,
@@ -70,6 +71,9 @@ def why_not_sums(spec: ModelSpec) -> str:
         return f"values of {each.name} are not all known"
     if spec.cens is not None or spec.trunc is not None:
         return "outcomes are censored or truncated"
+    if spec.residual_correlation is not None:
+        subjects = quote(spec.residual_correlation.name)
+        return f"residuals are correlated within {subjects}"
     if spec.se_sigma:
         return "rows have known standard errors besides a residual scale"
     return ""

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from stanpool.data.design.centers import choose_centers
+from stanpool.data.design.covariance.build_residuals import build_residuals
 from stanpool.data.design.design import (
     Design,
     FactorDesign,
@@ -119,6 +120,9 @@ def build_design(
         link=spec.link_name,
         parameters=parameters,
         special=_build_special(spec, frame, y, labels),
+        residual_correlation=None
+        if spec.residual_correlation is None
+        else build_residuals(spec.residual_correlation, frame),
         offset=read_only(offset),
         **_parts_of_outcome(spec, evaluated, y),
         categories=categories,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 import numpy as np
 
 from stanpool.base.errors import DataError, quote, quote_list
+from stanpool.data.design.covariance.correlated_residuals import CorrelatedResiduals
 from stanpool.data.design.covariance.roots import Root
 from stanpool.data.design.rank import about_means, column_means
 from stanpool.data.matrix.model_matrix import Column
@@ -565,6 +566,8 @@ class Design:
         How to build the matrices again for new rows.
     centers, smooths
         Of the linear predictor of the mean, as in ``ParameterDesign``.
+    residual_correlation
+        Whose residuals are correlated, and how; None where rows are independent.
     ones
         A column of ones, transformed as the rows are, shape ``(N,)``, where rows take
         the place of others; else None.
@@ -593,6 +596,7 @@ class Design:
     encodings: Encodings | None = None
     centers: tuple[tuple[str, float], ...] = ()
     smooths: tuple[SmoothScale, ...] = ()
+    residual_correlation: CorrelatedResiduals | None = None
     ones: np.ndarray | None = None
     count: int | None = None
 
@@ -682,6 +686,9 @@ class Design:
             factors=tuple(factor.take(rows) for factor in self.factors),
             parameters=tuple(each.take(rows) for each in self.parameters),
             special=tuple(taken_special(term, rows) for term in self.special),
+            residual_correlation=None
+            if self.residual_correlation is None
+            else self.residual_correlation.take(rows),
         )
 
     def said_of_left_out(self) -> tuple[str, ...]:

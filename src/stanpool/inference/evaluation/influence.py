@@ -24,12 +24,14 @@ from stanpool.base.options import Unit
 from stanpool.inference.estimates.summary import population_names
 from stanpool.inference.evaluation.cross_validation import check_unit
 from stanpool.inference.evaluation.loo import relative_ess
+from stanpool.inference.prediction.conditional.rows import rows_given_others
 from stanpool.inference.prediction.integrated.group_likelihood import (
     check_population,
     group_log_likelihood,
     grouping,
 )
-from stanpool.inference.prediction.predict import log_lik_chunks
+from stanpool.inference.prediction.linear_predictor import linear_predictor_of
+from stanpool.inference.prediction.quantities import log_likelihood_at
 from stanpool.posterior.importance import psis
 from stanpool.posterior.scalars import scalars
 
@@ -104,5 +106,8 @@ def _likelihoods(fit: FitResult, unit: Unit, factor: str | None) -> Iterator[Arr
         check_population(fit.model)
         yield np.ascontiguousarray(group_log_likelihood(fit, factor).T)
         return
-    for _, values in log_lik_chunks(fit):
-        yield np.ascontiguousarray(values.reshape(-1, values.shape[2]).T)
+    source = linear_predictor_of(fit).with_new_values()
+    for rows in source.chunks():
+        own = rows_given_others(source, rows)
+        values = log_likelihood_at(source, rows, *own[1:])
+        yield np.ascontiguousarray(values.T)

@@ -25,6 +25,7 @@ from stanpool.inference.evaluation.cross_validation import (
     predict_rows,
     refit_table,
 )
+from stanpool.inference.prediction.conditional.rows import rows_given_earlier
 from stanpool.inference.prediction.integrated.group_likelihood import (
     check_population,
     group_log_likelihood,
@@ -263,8 +264,14 @@ def _predict_left_out(
     # In the refit, the left-out groups are draws from the population.
     whole = replace(refit, model=model)
     predictors, rows = linear_predictor_of(whole).with_new_values(), task.rows
-    eta, parameters = predictors.eta(rows), predictors.parameters(rows)
-    design = predictors.design.take(rows)
+    design, eta, parameters = rows_given_earlier(
+        replace(
+            predictors,
+            design=predictors.design.take(rows),
+            observed=replace(predictors, design=predictors.design.take(kept)),
+        ),
+        slice(None),
+    )
     if factor is None:
         values = log_likelihood_at(predictors, rows, eta, parameters)
     else:

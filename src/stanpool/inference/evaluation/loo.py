@@ -30,6 +30,7 @@ from stanpool.inference.evaluation.kfold import (
     refit_without,
     seed_of_refit,
 )
+from stanpool.inference.prediction.conditional.rows import rows_given_others
 from stanpool.inference.prediction.integrated.group_likelihood import (
     Grouping,
     check_population,
@@ -159,14 +160,12 @@ def _rows_left_out(
 ) -> LeftOut:
     """Leave each row out by importance sampling, a chunk of rows at a time."""
     everything, spec = linear_predictor_of(fit).with_new_values(), fit.model.spec
-    predictors = replace(everything, design=everything.design.take(rows))
     found = LeftOut.empty(len(rows), len(rows))
 
     def weigh(some: slice) -> Callable[[], None]:
         """Begin to weigh a chunk, and return what predicts it and fills it in."""
-        design = predictors.design.take(some)
-        eta, parameters = predictors.eta(some), predictors.parameters(some)
-        log_lik = log_likelihood_at(predictors, some, eta, parameters)
+        design, eta, parameters = rows_given_others(everything, rows[some])
+        log_lik = log_likelihood_at(everything, rows[some], eta, parameters)
         values = np.ascontiguousarray(log_lik.T)
         future = other.submit(_score, found, some, values, ess)
 
@@ -180,7 +179,7 @@ def _rows_left_out(
     # Draws of one chunk are weighed while the one before it is predicted.
     with ThreadPoolExecutor(1) as other:
         waiting: list[Callable[[], None]] = []
-        for some in predictors.chunks():
+        for some in everything.chunks(len(rows)):
             waiting.append(weigh(some))
             if len(waiting) > 1:
                 waiting.pop(0)()

@@ -60,6 +60,9 @@ class LinearPredictor:
         Pareto k of the weights of conditioning, if there was any.
     parameter
         Whose predictor is asked for: ``"mean"``, or a parameter of the family.
+    observed
+        Rows with known outcomes, whose residuals say something about those of the rows,
+        if these are correlated.
     """
 
     model: PreparedModel
@@ -72,6 +75,7 @@ class LinearPredictor:
     given: Given = field(default_factory=dict)
     pareto_k: float | None = None
     parameter: str = "mean"
+    observed: LinearPredictor | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -98,13 +102,14 @@ class LinearPredictor:
             numbers=tuple(self.numbers[k] for k in kept),
         )
 
-    def chunks(self) -> Iterator[slice]:
-        """Split the rows into chunks whose linear predictors take about 8 MB."""
+    def chunks(self, count: int | None = None) -> Iterator[slice]:
+        """Split the rows, or as many as ``count``, into chunks of about 8 MB."""
         draws, predictors, _ = self.coefficients.beta.shape
         width = max(predictors, len(self.design.categories))
         size = max(1, BLOCK // (draws * width))
-        for start in range(0, self.design.rows, size):
-            yield slice(start, min(start + size, self.design.rows))
+        rows = self.design.rows if count is None else count
+        for start in range(0, rows, size):
+            yield slice(start, min(start + size, rows))
 
     def eta(self, rows: slice | Indices) -> Array:
         """Return the linear predictors of some rows, with offsets.

@@ -16,6 +16,8 @@ from stanpool.data.columns import (
     complete_columns,
     names_in_terms,
 )
+from stanpool.data.design.covariance.build_residuals import residuals_of_rows
+from stanpool.data.design.covariance.correlated_residuals import CorrelatedResiduals
 from stanpool.data.design.covariance.times import as_spelled
 from stanpool.data.design.design import (
     Design,
@@ -48,7 +50,7 @@ from stanpool.language.model_spec import GroupTerm, ModelSpec
 if TYPE_CHECKING:
     from stanpool.model.prepared_model import PreparedModel
 
-PARTS = ("outcome", "trials", "se", "weights", "cens", "trunc", "residual")
+PARTS = ("outcome", "trials", "se", "weights", "cens", "trunc", "residual", "subject")
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,7 @@ def new_design(
         lower=lower,
         upper=upper,
         categories=categories,
+        residual_correlation=_residuals(model, frame) if "subject" in parts else None,
         parameters=tuple(
             _parameter(model, own, frame)
             for own in design.parameters
@@ -186,11 +189,15 @@ def _needed(
     if spec.residual is not None and "sigma" in parameters:
         groups.append(spec.residual)
     known = set(model.data.columns)
+    subjects: tuple[str, ...] = ()
+    if spec.residual_correlation is not None and "subject" in parts:
+        subjects = spec.residual_correlation.columns
     return _Names(
         terms=tuple(dict.fromkeys(names_in_terms([*terms, *own], known))),
         groups=tuple(dict.fromkeys(groups)),
         parts=tuple(names_in_terms([each for each in given if each not in own], known))
-        + tuple(name for term in used for name in term.weights),
+        + tuple(name for term in used for name in term.weights)
+        + subjects,
     )
 
 
@@ -359,6 +366,32 @@ def _parameter(
         fitted,
         X=x[:, at],
         factors=tuple(_new_factor(*each, frame) for each in factors),
+    )
+
+
+def _residuals(model: PreparedModel, frame: pd.DataFrame) -> CorrelatedResiduals | None:
+    """Build whose residuals are correlated, with new subjects after the fitted."""
+    fitted = model.design.residual_correlation
+    if fitted is None:
+        return None
+    found = residuals_of_rows(fitted.stated, frame)
+    labels, index = _among_known(
+        fitted.stated.name, fitted.labels, found.labels, found.index
+    )
+    if not fitted.has_times:  # they come after those of the fit, whatever they are
+        return replace(
+            found, labels=labels, index=index, times=found.times + len(fitted.index)
+        )
+    if not fitted.visits:
+        return replace(found, labels=labels, index=index)
+    visits, numbers = _among_known(
+        fitted.stated.columns[-1],
+        fitted.visits,
+        found.visits,
+        found.times.astype(np.int64),
+    )
+    return CorrelatedResiduals(
+        fitted.stated, labels, index, numbers.astype(float), visits
     )
 
 

@@ -7,7 +7,7 @@ except a result that is asked for.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +22,10 @@ from stanpool.base.arrays import (
 from stanpool.base.errors import OutcomeWarning, SpecError, warn_user
 from stanpool.data.likelihood import draw_outcomes, expected_outcomes, log_likelihood
 from stanpool.families.functions import count_beyond
+from stanpool.inference.prediction.conditional.rows import (
+    draw_together,
+    rows_given_earlier,
+)
 from stanpool.inference.prediction.integrated.adaptive_quadrature import (
     integrated_log_likelihood,
 )
@@ -54,6 +58,8 @@ def warn_of_overflow(beyond: int, drawn: int, advice: str) -> None:
 def _outcomes(source: LinearPredictor, rows: slice, rng: np.random.Generator) -> Array:
     """Draw outcomes; categories are given by their labels."""
     spec, design = source.model.spec, source.design.take(rows)
+    if design.residual_correlation is not None:
+        return np.clip(draw_together(source, rows), -LARGEST_NUMBER, LARGEST_NUMBER)
     drawn = draw_outcomes(spec, design, rng, source.eta(rows), source.parameters(rows))
     return labels_of(design.categories)[drawn] if design.categories else drawn
 
@@ -72,7 +78,8 @@ def _log_likelihoods(
     source: LinearPredictor, rows: slice, _: np.random.Generator
 ) -> Array:
     """Return log likelihoods."""
-    return log_likelihood_at(source, rows, source.eta(rows), source.parameters(rows))
+    own = rows_given_earlier(source, rows)
+    return log_likelihood_at(source, rows, *own[1:])
 
 
 def log_likelihood_at(
@@ -88,9 +95,11 @@ def log_likelihood_at(
     source, rows
         The linear predictors, and which rows.
     eta, parameters
-        What ``source`` says of these: its linear predictors and parameters.
+        What ``source`` says of these: its linear predictors and parameters. Of rows
+        with correlated residuals, what it says of each given others.
     """
     spec, design = source.model.spec, source.design.take(rows)
+    design = replace(design, residual_correlation=None)
     of_values = source.moments_of_values(rows)
     if of_values is None:
         return log_likelihood(spec, design, eta, parameters)
@@ -147,7 +156,7 @@ class Kind:
 
 
 KINDS: Mapping[str, Kind] = {
-    "predict": Kind(_outcomes, ("trials", "se", "trunc", "residual")),
+    "predict": Kind(_outcomes, ("trials", "se", "trunc", "residual", "subject")),
     "epred": Kind(_expectations, ("trials", "residual")),
     "linpred": Kind(lambda source, rows, _: source.asked(rows)),
 }

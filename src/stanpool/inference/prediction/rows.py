@@ -17,7 +17,8 @@ from stanpool.base.errors import (
 )
 from stanpool.base.options import Groups, NewGroups
 from stanpool.data.design.design import Side
-from stanpool.inference.prediction.forecasts import forecasts
+from stanpool.inference.prediction.conditional.forecasts import forecasts
+from stanpool.inference.prediction.conditional.rows import known_rows
 from stanpool.inference.prediction.integrated.conditioning import condition
 from stanpool.inference.prediction.linear_predictor import LinearPredictor
 from stanpool.inference.prediction.new_rows import PARTS, new_design
@@ -70,6 +71,9 @@ def linear_predictor_with(
     special, group_terms = _chosen_special(model, group_terms)
     terms, varying = chosen_terms(model, group_terms)
     needed = parameters_needed(model, parts, every=data is None)
+    if data is not None and group_terms is not None:
+        # Rows of the population, or of an average group, are of no known subject.
+        parts = [part for part in parts if part != "subject"]
     if parameter != "mean":
         needed.add(parameter)
         if given is None:  # the groups of the mean are not needed, nor read
@@ -96,6 +100,12 @@ def linear_predictor_with(
         parameter=parameter,
     )
     if given is not None:
+        if model.design.residual_correlation is not None:
+            raise SpecError(
+                f"given cannot be used with {model.spec.residual_correlation}. New "
+                "rows of fitted subjects are predicted given their outcomes in any "
+                "case; for others, fit again with these rows."
+            )
         for term in model.spec.special_terms:
             raise SpecError(
                 f"given cannot be used with {term}: to estimate {term.coefficients} "
@@ -121,7 +131,20 @@ def linear_predictor_with(
     if groups == "fitted":
         source = replace(source, given={**source.given, **forecasts(source)})
     check_new_groups(source)
+    is_of_subjects = design.residual_correlation is not None and data is not None
+    if is_of_subjects and groups == "fitted":
+        source = replace(source, observed=_observed(source))
     return source
+
+
+def _observed(source: LinearPredictor) -> LinearPredictor:
+    """Return the rows of the fit on which residuals of new rows depend."""
+    fitted = source.model.design
+    return replace(
+        source,
+        design=fitted.take(known_rows(source.model, source.design)),
+        numbers=tuple(range(len(fitted.factors))),
+    )
 
 
 def design_of_rows(

@@ -16,6 +16,10 @@ from stanpool.base.errors import SpecError, quote, quote_list, suggestion
 from stanpool.language import expression
 from stanpool.language.brackets import CLOSING, OPENING, signed_terms, split, top_level
 from stanpool.language.expression import Call, Node, Number, Span, Unary, parse
+from stanpool.language.formulas.residual_correlation import (
+    RESIDUAL_STRUCTURES,
+    ResidualCorrelation,
+)
 from stanpool.language.formulas.structures import STRUCTURES
 from stanpool.language.model_spec import (
     POPULATIONS,
@@ -38,6 +42,7 @@ _OUTCOME_PARTS = {
     "cens": "cens(column), cens(column, upper)",
     "trunc": "trunc(lower, upper)",
     "quantile": "quantile(0.9)",
+    "residual": "residual(ar1(time | subject))",
 }
 
 
@@ -62,6 +67,7 @@ class Formula:
     cens_upper: str | None = None
     trunc: tuple[str | float | None, str | float | None] | None = None
     quantile: float | None = None
+    residual_correlation: ResidualCorrelation | None = None
 
 
 def parse_formula(text: str, functions: Collection[str] = ()) -> Formula:
@@ -89,8 +95,9 @@ def parse_formula(text: str, functions: Collection[str] = ()) -> Formula:
         are ``trials(n)``, ``se(s)``, ``se(s, sigma=True)``, ``exposure(e)``,
         ``weights(w)``, ``cens(c)``, ``cens(c, upper)``, ``trunc(lower, upper)`` and
         ``quantile(0.9)``, joined by ``+``. The outcome, offsets and what the parts are
-        given is arithmetic of columns. Names that are not plain identifiers stand in
-        backticks; a backtick inside is doubled.
+        given is arithmetic of columns; but ``residual(ar1(time | subject))`` says how
+        residuals are correlated within subjects. Names that are not plain identifiers
+        stand in backticks; a backtick inside is doubled.
     functions
         The names of a user's own functions.
 
@@ -236,6 +243,9 @@ def _read_part(part: Span, functions: Collection[str]) -> dict[str, Any]:
             f"{quote(part.text)} is not a part of an outcome; known are "
             f"{', '.join(_OUTCOME_PARTS.values())}." + suggestion(name, _OUTCOME_PARTS)
         )
+    if match.group(1) == "residual":
+        inside = part.part(match.start(2), match.end(2)).strip()
+        return {"residual_correlation": _read_residual_correlation(inside)}
     call = parse(part)
     if not isinstance(call, Call):
         raise part.error("parts of an outcome are joined by '+'.")
@@ -515,6 +525,33 @@ def _read_structure(whole: Span, inside: Span, structure: str) -> GroupTerm:
         columns=(*series, column),
         covariance=pieces[1].text if pieces[1:] else "",
         structure=structure,
+    )
+
+
+def _read_residual_correlation(span: Span) -> ResidualCorrelation:
+    """Read ``ar1(time | subject)``: how residuals are correlated within subjects."""
+    call = _CALL.fullmatch(span.text)
+    if call is None or call.group(1) not in RESIDUAL_STRUCTURES:
+        name = call.group(1) if call else span.text
+        known = ", ".join(each.example for each in RESIDUAL_STRUCTURES.values())
+        raise span.error(
+            "residual() says how residuals are correlated within subjects, by one of "
+            f"{known}; got {quote(span.text)}.{suggestion(name, RESIDUAL_STRUCTURES)}"
+        )
+    kind = RESIDUAL_STRUCTURES[call.group(1)]
+    inside = span.part(call.start(2), call.end(2))
+    sides = [each.strip() for each in split(inside, "|")]
+    if len(sides) > 2 or (len(sides) < 2 and kind.needs_times):
+        what = "visits" if kind.times == "visits" else "times"
+        raise span.error(
+            f"{kind.name}() of residuals takes a column of {what} and one of subjects, "
+            f"as in {kind.example}."
+        )
+    *times, subject = sides
+    return ResidualCorrelation(
+        kind.name,
+        tuple(_column(each.strip(), subject) for each in split(subject, ":")),
+        _column(times[0], times[0]) if times else None,
     )
 
 

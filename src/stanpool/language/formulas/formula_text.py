@@ -171,6 +171,8 @@ def _outcome_parts(spec: ModelSpec) -> Iterator[str]:
         yield f"trunc({', '.join(texts)})"
     if spec.quantile is not None:
         yield f"quantile({spec.quantile!r})"
+    if spec.residual_correlation is not None:
+        yield spec.residual_correlation.written(quote_name)
 
 
 def _factor_text(group: GroupTerm) -> str:

@@ -14,6 +14,7 @@ References
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pandas as pd
 
@@ -24,6 +25,8 @@ from stanpool.data.matrix.term_matrix import SmoothScale
 from stanpool.language.expression import Call as CallNode
 from stanpool.language.expression import Chain, Name, Node, parse, precedence
 from stanpool.language.family import FAMILIES
+from stanpool.language.formulas.formula import outcome_name
+from stanpool.language.formulas.residual_correlation import ResidualCorrelation
 from stanpool.language.formulas.structures import STRUCTURES
 from stanpool.model.description.description import Description, Plate, Statement
 from stanpool.model.description.notation import (
@@ -154,11 +157,29 @@ def _outcome(symbols: Symbols) -> Iterator[Statement]:
     letters = (CATEGORY.name,) if family.is_categorical else ()
     terms = [*_offsets(symbols), *_terms(symbols, design.mean)]
     yield Statement("outcome", left, "=", total(terms), letters)
+    if spec.residual_correlation is not None:
+        yield _correlation_of_residuals(symbols, spec.residual_correlation)
     for own in design.parameters:
         if not own.is_value:
             left = of_link(own.link, symbols.parameter(own.parameter))
             right = total(list(_terms(symbols, own)))
             yield Statement("outcome", left, "=", right)
+
+
+def _correlation_of_residuals(
+    symbols: Symbols, stated: ResidualCorrelation
+) -> Statement:
+    """Return the correlation of the residuals of two rows of a subject."""
+    outcome, other = Label(outcome_name(symbols.spec)), Words("'")
+    left = call("cor", outcome, line(outcome, other))
+    right: Math = Indexed(Symbol("rho"))
+    if stated.kind.is_of_times and stated.time is not None:
+        time = Label(stated.time)
+        both = line(time, "-", line(time, other))
+        right = Power(right, Bracketed(both, "|"))
+    said = f"two rows of the same {stated.name}, given all coefficients"
+    own = Statement("outcome", symbols.expression(symbols.spec.outcome), "=", right)
+    return replace(own, left=left, remark=said, one_of=own.states[0])
 
 
 def _distribution(symbols: Symbols, mean: Math) -> Math:

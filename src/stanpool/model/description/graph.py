@@ -151,8 +151,18 @@ def _plate_of(model: Description, draft: _Draft) -> str:
 
 
 def _stated(model: Description) -> Iterator[_Draft]:
-    """Yield what the lines of a model state, each quantity once."""
+    """Yield what the lines of a model state, each quantity once.
+
+    What further lines say of the outcome is part of its distribution.
+    """
     seen: set[Indexed] = set()
+    outcome, *_ = model.statements
+    further = [
+        key
+        for each in model.statements[1:]
+        for key in each.uses
+        if each.states == outcome.states
+    ]
     for number, stated in enumerate(model.statements):
         keys = tuple(key for key in stated.states if key not in seen)
         if not keys:
@@ -162,6 +172,7 @@ def _stated(model: Description) -> Iterator[_Draft]:
         if number == 0:
             kind = "outcome"
         uses = tuple(key for key in stated.uses if key not in keys)
+        uses += tuple(further) if number == 0 else ()
         left = stated.left if stated.one_of is None else stated.one_of
         yield _Draft(keys, _symbol(left), _distribution(stated, kind), kind, uses)
 

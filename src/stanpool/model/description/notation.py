@@ -122,10 +122,15 @@ class Call:
 
 @dataclass(frozen=True)
 class Bracketed:
-    """Something in brackets: ``(`` or, for what is 1 if it is true, ``[``."""
+    """Something in brackets: ``(``, or ``[`` for what is 1 if it is true, or ``|``."""
 
     inside: Math
     opening: str = "("
+
+    @property
+    def closing(self) -> str:
+        """The other bracket."""
+        return {"(": ")", "[": "]", "|": "|"}[self.opening]
 
 
 @dataclass(frozen=True)

@@ -193,6 +193,8 @@ def _parameter(symbols: Symbols, row: PriorRow) -> _Parameter:
             return _Parameter(symbols.matrix("rho", factor.factor))
         case "mean_x" | "sd_x" | "beta_x" if row.label is not None:
             return _Parameter(_of_values(symbols, known, row.label))
+        case "residual_rho":
+            return _Parameter(Indexed(Symbol("rho")))
         case "loading_scale":
             return _Parameter(Indexed(Symbol("lambda")))
         case "cutpoint" if row.label is not None:

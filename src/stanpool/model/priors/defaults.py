@@ -28,6 +28,7 @@ from stanpool.model.priors.formula_defaults import (
     parameters_of_formula,
 )
 from stanpool.model.priors.of_terms.lengthscales import lengthscales_with_defaults
+from stanpool.model.priors.of_terms.residuals import residuals_with_defaults
 from stanpool.model.priors.of_terms.steps import steps_with_defaults
 from stanpool.model.priors.of_terms.values import values_with_defaults
 
@@ -99,6 +100,8 @@ def parameters_with_defaults(spec: ModelSpec, design: Design) -> Iterator[Defaul
         if own.name not in own_formulas:
             prior, rule = _auxiliary_prior(own, design)
             yield own.name, None, [own.name], prior, rule
+    if design.residual_correlation is not None:
+        yield from residuals_with_defaults(design.residual_correlation)
     for formula in design.formulas:
         number = _prior_of_number(spec, design, formula)
         yield from parameters_of_formula(formula, number)

@@ -51,6 +51,7 @@ from stanpool.language.family import FAMILIES
 from stanpool.language.model_spec import ModelSpec
 from stanpool.language.prior import ParameterClass, Prior, parameter_classes
 from stanpool.model.priors.defaults import hyperparameters, parameters_with_defaults
+from stanpool.model.priors.of_terms.residuals import within_residuals
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -187,6 +188,7 @@ def resolve_priors(
             prior = _on_the_scale(found, given)
             source = SET_BY_USER
             _check_support(found, prior, parameter_class, spec)
+            prior = within_residuals(design, found, parameter_class, prior)
         notes = _notes(spec, design, parameter_class, label, prior)
         note = "; ".join(each for each in notes if each)
         rows.append(PriorRow(names[0], parameter_class, label, prior, source, note))
@@ -434,6 +436,7 @@ def _check_support(
         "real": ("real", "bounded", "point"),
         "positive": ("real", "positive", "bounded", "point"),
         "unit": ("bounded", "point"),
+        "signed": ("real", "bounded", "point"),
         "correlation": ("correlation",),
     }[known.support]
     if known.name == "beta" and not spec.is_categorical:
@@ -458,6 +461,7 @@ def _check_support(
             "real": "normal(0, 1), student_t(4, 0, 1) or, above 0, normal(0, 1, lb=0)",
             "positive": "exponential(1) or normal(0, 1), which is its half form",
             "unit": "beta(1, 1) or uniform(0, 0.5)",
+            "signed": "uniform(-1, 1) or normal(0, 0.5)",
             "correlation": "lkj(2)",
         }
         ranges = {
@@ -465,6 +469,7 @@ def _check_support(
             "positive": "positive numbers",
             "bounded": "numbers in an interval",
             "unit": "numbers from 0 to 1",
+            "signed": "numbers from -1 to 1",
             "correlation": "correlation matrices",
             "simplex": "vectors of probabilities",
             "point": "single numbers",

@@ -94,6 +94,9 @@ def _program_name(template: str, structure: Structure) -> str:
         "weights" if structure.weights else "",
         "censored" if structure.censored else "",
         f"truncated_{structure.truncated}" if structure.truncated else "",
+        f"residual_{structure.residual_correlation}"
+        if structure.residual_correlation
+        else "",
         "compressed" if structure.compressed else "",
         "crossproducts" if structure.crossproducts else "",
         "decoupled" if structure.decoupled else "",
@@ -187,6 +190,10 @@ def _functions(structure: Structure) -> list[str]:
     if any(each.population == "student_t" for each in every):
         needed.append("spherical_student_t")
     used = {each for _, distributions in structure.priors for each in distributions}
+    if structure.residual_correlation:
+        needed.append(f"residual_{structure.residual_correlation}")
+        if structure.has_number("nu"):
+            needed.append("wider_given_earlier")
     if "sqrt_inv_gamma" in used:
         needed.append("sqrt_inv_gamma")
     if "horseshoe" in used:

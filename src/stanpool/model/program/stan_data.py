@@ -19,6 +19,7 @@ from stanpool.data.compression.integrated_rows import (
 from stanpool.data.design.design import Design
 from stanpool.language.prior import DISTRIBUTIONS, Prior
 from stanpool.model.pilot.centering import Centering, centered_elsewhere
+from stanpool.model.pilot.decoupling import Decoupling
 from stanpool.model.pilot.smooths import SmoothEstimate
 from stanpool.model.priors.in_force import PriorRow, class_of
 from stanpool.model.program.prior_blocks import (
@@ -26,7 +27,6 @@ from stanpool.model.program.prior_blocks import (
     variable_of,
 )
 from stanpool.model.program.structure import Structure, base_and_number
-from stanpool.model.terms.decoupling import Decoupling
 from stanpool.model.terms.of_design import predictors_of
 from stanpool.model.terms.term import ProgramData
 
@@ -66,6 +66,8 @@ def stan_data(
     dict
         Stan's data by name, as numbers and NumPy arrays.
     """
+    if design.residual_correlation is not None:
+        design = design.take(design.residual_correlation.order)
     data = _data_of_rows(design, rows)
     if structure.standardized:
         assert isinstance(rows, MarginalRows)

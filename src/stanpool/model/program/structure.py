@@ -136,6 +136,8 @@ class Structure:
         The family's parameters that have formulas.
     residual
         ``"free"`` or ``"pooled"`` where groups have residual scales of their own.
+    residual_correlation
+        How residuals are correlated within subjects, if they are.
     se
         ``"known"`` standard errors, or ``"added"`` to a residual scale.
     offset, weights, censored
@@ -173,6 +175,7 @@ class Structure:
     means_of_values: bool = False
     parameters: tuple[ParameterStructure, ...] = ()
     residual: str | None = None
+    residual_correlation: str = ""
     se: str | None = None
     offset: bool = False
     weights: bool = False
@@ -286,7 +289,8 @@ class Structure:
     @property
     def is_grouped_glm(self) -> bool:
         """Whether a ``grouped_..._glm`` is the likelihood of all rows and groups."""
-        parts = self.censored, self.truncated, self.special, self.se, self.parameters
+        parts: tuple[object, ...] = (self.censored, self.truncated, self.special)
+        parts += (self.se, self.parameters, self.residual_correlation)
         is_marginal = self.parameterization == "marginal"
         has_fewer_rows = self.compressed or self.crossproducts or is_marginal
         return (
@@ -343,6 +347,7 @@ _VARIABLES: Mapping[str, tuple[str, str | None]] = {
     "sd_x": ("sd_x", "U"),
     "beta_x": ("beta_x", "K_x"),
     "sigma": ("sigma", None),
+    "residual_rho": ("residual_rho", None),
 }
 
 
@@ -481,6 +486,9 @@ def structure_of(
         means_of_values=any(each.terms for each in spec.uncertain),
         parameters=tuple(map(_structure_of_parameter, design.formulas)),
         residual=pooled if design.residual is not None else None,
+        residual_correlation=design.residual_correlation.kind.name
+        if design.residual_correlation is not None
+        else "",
         se=None if spec.se is None else "added" if spec.se_sigma else "known",
         offset=design.offset is not None,
         weights=design.weights is not None,

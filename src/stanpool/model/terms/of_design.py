@@ -14,6 +14,7 @@ from stanpool.model.program.structure import Structure
 from stanpool.model.terms.group import GroupTerm
 from stanpool.model.terms.names import Claim, reserved
 from stanpool.model.terms.population import PopulationTerm
+from stanpool.model.terms.residuals import ResidualTerm
 from stanpool.model.terms.special.latent import LatentTerm
 from stanpool.model.terms.special.uncertain import UncertainTerm
 from stanpool.model.terms.term import ProgramData, SpecialTerm, Term
@@ -35,17 +36,21 @@ class PredictorTerms:
         The linear predictor.
     population, groups, special
         Its terms, by kinds.
+    residuals
+        The correlation of residuals, if this is the predictor of the mean and there is
+        one.
     """
 
     design: ParameterDesign
     population: PopulationTerm
     groups: tuple[GroupTerm, ...]
     special: tuple[SpecialTerm, ...]
+    residuals: tuple[ResidualTerm, ...] = ()
 
     @property
     def all(self) -> list[Term]:
         """All terms, in the order in which programs and posteriors have them."""
-        return [self.population, *self.groups, *self.special]
+        return [self.population, *self.groups, *self.special, *self.residuals]
 
     def in_order(self, program: ProgramData) -> list[int]:
         """Return the places of all terms: those come first that others are centered at.
@@ -98,7 +103,9 @@ def predictor_of(
         GroupTerm(own, number, form, pooled=pooled, has_cutpoints=has_cutpoints)
         for number, form in enumerate(structure.factors_of(parameter))
     )
-    return PredictorTerms(own, population, groups, _special(own))
+    correlated = design.residual_correlation if is_mean else None
+    residuals = () if correlated is None else (ResidualTerm(correlated),)
+    return PredictorTerms(own, population, groups, _special(own), residuals)
 
 
 def special_terms(design: Design) -> tuple[SpecialTerm, ...]:

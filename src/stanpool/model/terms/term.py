@@ -14,11 +14,11 @@ from stanpool.data.compression.gaussian_rows import CompressedRows
 from stanpool.data.compression.integrated_rows import MarginalRows
 from stanpool.data.design.design import Side
 from stanpool.model.pilot.centering import Centering
+from stanpool.model.pilot.decoupling import Decoupling
 from stanpool.model.pilot.estimate import PilotEstimate
 from stanpool.model.pilot.smooths import SmoothEstimate
 from stanpool.model.priors.distributions import PriorDraws
 from stanpool.model.program.structure import Structure
-from stanpool.model.terms.decoupling import Decoupling
 from stanpool.model.terms.names import Claim, Labelled
 from stanpool.model.terms.unseen import NewLevels, UnseenGroups
 
@@ -112,7 +112,7 @@ class Term(Protocol):
     def labelled(self, stan: StanVariables) -> Labelled:
         """Label draws of Stan's variables."""
 
-    def draws(self, posterior: Variables, population: Any) -> TermDraws:
+    def draws(self, posterior: Variables, population: Any) -> Any:
         """Take the coefficients out of labelled draws.
 
         Parameters

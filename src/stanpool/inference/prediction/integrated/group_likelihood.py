@@ -16,6 +16,7 @@ import numpy as np
 from stanpool.base.arrays import Array, Indices
 from stanpool.base.errors import SpecError, quote, quote_list, suggestion
 from stanpool.data.likelihood import log_likelihood
+from stanpool.inference.prediction.conditional.rows import rows_given_earlier
 from stanpool.inference.prediction.integrated.adaptive_quadrature import (
     gaussian_log_likelihood,
     integrated_log_likelihood,
@@ -248,6 +249,7 @@ class _Inside:
         model, everything = fit.model, linear_predictor_of(fit)
         check_population(model)
         design = model.design
+        _refuse_subjects_of_several(design, units)
         factors = tuple(
             number
             for number, factor in enumerate(design.factors)
@@ -260,7 +262,8 @@ class _Inside:
         spec, some = self.predictors.model.spec, self.predictors.design.take(rows)
         eta, parameters = self.outside.eta(rows), self.outside.parameters(rows)
         if not self.factors:
-            return np.asarray(log_likelihood(spec, some, eta, parameters).sum(axis=-1))
+            own = rows_given_earlier(self.outside, rows)
+            return np.asarray(log_likelihood(spec, *own).sum(axis=-1))
         Z, chol, mean, start = self.effects(rows)
         eta = eta + np.einsum("n...d,sd->sn...", Z, mean)
         if is_gaussian(some, spec.family, spec.link_name):
@@ -324,6 +327,22 @@ class _Inside:
         return u.reshape(len(u), -1)
 
 
+def _refuse_subjects_of_several(design: Design, units: Grouping) -> None:
+    """Refuse units that part the rows of subjects, whose residuals are correlated."""
+    own = design.residual_correlation
+    if own is None:
+        return
+    unit_of = np.zeros(len(own.labels), dtype=np.int64)
+    unit_of[own.index] = units.index
+    apart = np.flatnonzero(unit_of[own.index] != units.index)
+    if apart.size:
+        raise SpecError(
+            f"factor={quote(units.factor)} parts the rows of "
+            f"{quote(own.labels[own.index[apart[0]]])} of {quote(own.stated.name)}, "
+            "whose residuals are correlated. Leave out rows."
+        )
+
+
 def _is_nested(factor: FactorDesign, units: Grouping) -> bool:
     """Whether each of a factor's groups has its rows in one unit."""
     if not factor.is_independent:
@@ -338,7 +357,8 @@ def is_gaussian(design: Design, family: str, link: str) -> bool:
 
     Unlike in ``ModelSpec.is_linear_gaussian``, there may be offsets, which are known.
     """
-    parts = (design.weights, design.censored, design.lower, design.upper)
+    parts: tuple[object, ...] = (design.weights, design.censored, design.lower)
+    parts += (design.upper, design.residual_correlation)
     is_gaussian = FAMILIES[family].is_gaussian and link == "identity"
     return is_gaussian and all(part is None for part in parts)
 

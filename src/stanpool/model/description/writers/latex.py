@@ -101,8 +101,7 @@ def latex(math: Math) -> str:
             return f"{latex(base)}^{{{latex(exponent)}}}"
         case Call(function=function, arguments=arguments):
             return f"{latex(function)}\\left({_list(arguments)}\\right)"
-        case Bracketed(inside=inside, opening=opening):
-            closing = {"(": ")", "[": "]"}[opening]
+        case Bracketed(inside=inside, opening=opening, closing=closing):
             return f"\\left{opening}{latex(inside)}\\right{closing}"
         case Vector(items=items, over=over):
             rows = r" \\ ".join(map(latex, items))

@@ -131,8 +131,8 @@ def mathml(math: Math) -> str:
             return f"<msup>{mathml(base)}{mathml(exponent)}</msup>"
         case Call(function=function, arguments=arguments):
             return f"<mrow>{mathml(function)}{_enclosed(arguments)}</mrow>"
-        case Bracketed(inside=inside, opening=opening):
-            return _enclosed((inside,), opening)
+        case Bracketed(inside=inside, opening=opening, closing=closing):
+            return _enclosed((inside,), opening, closing)
         case Vector(items=items, over=over):
             return _vector(items, over)
     raise TypeError(math)
@@ -153,10 +153,9 @@ def _list(items: Iterable[Math]) -> str:
     return "<mo>,</mo>".join(map(mathml, items))
 
 
-def _enclosed(items: Iterable[Math], opening: str = "(") -> str:
+def _enclosed(items: Iterable[Math], opening: str = "(", closing: str = ")") -> str:
     shown = _list(items)
-    both = (opening, {"(": ")", "[": "]"}[opening])
-    left, right = (f'<mo stretchy="false">{each}</mo>' for each in both)
+    left, right = (f'<mo stretchy="false">{each}</mo>' for each in (opening, closing))
     return f"<mrow>{left}{shown}{right}</mrow>"
 
 

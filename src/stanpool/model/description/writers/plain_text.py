@@ -148,8 +148,8 @@ def plain(math: Math) -> str:
             return f"{plain(base)}{_RAISED.get(raised, f'^{raised}')}"
         case Call(function=function, arguments=arguments):
             return f"{plain(function)}({_list(arguments)})"
-        case Bracketed(inside=inside, opening=opening):
-            return f"{opening}{plain(inside)}{ ({'(': ')', '[': ']'}[opening]) }"
+        case Bracketed(inside=inside, opening=opening, closing=closing):
+            return f"{opening}{plain(inside)}{closing}"
         case Vector(items=items, over=over):
             each = "" if over is None else f" for each {plain(over)}"
             return f"({_list(items)}{each})"

@@ -53,6 +53,7 @@ def facts_of(structure: Structure) -> dict[str, Any]:
         offset=structure.offset,
         se=structure.se,
         residual=structure.residual,
+        residual_correlation=structure.residual_correlation,
         weights=structure.weights,
         censored=structure.censored,
         truncated=structure.truncated,
@@ -146,6 +147,8 @@ def _group_facts(
     integrated = {factor.integrated: factor for factor in factors}
     outer_first = [factors[number] for number in structure.outer_first]
     of_formulas = formula_facts(structure, blocks, factors)
+    residuals = [TermFacts("residuals")] if structure.residual_correlation else []
+    further = [*of_formulas["terms_of_formulas"], *residuals]
     sampled = [factor for factor in factors if not factor.integrated]
     return dict(
         **of_formulas,
@@ -153,14 +156,12 @@ def _group_facts(
         outer_first=outer_first,
         factors_by_form=_by_form([*outer_first, *of_formulas["factors_of_formulas"]]),
         terms=terms,
-        all_terms=[*terms, *of_formulas["terms_of_formulas"]],
-        other_terms=[
-            *map(TermFacts, structure.special),
-            *of_formulas["terms_of_formulas"],
-        ],
+        terms_of_residuals=residuals,
+        all_terms=[*terms, *further],
+        other_terms=[*map(TermFacts, structure.special), *further],
         terms_outer_first=[
             *(terms[0], *outer_first, *terms[1 + len(factors) :]),
-            *of_formulas["terms_of_formulas"],
+            *further,
         ],
         effects=[] if structure.is_grouped_glm or structure.crossproducts else terms,
         sampled=sampled,
@@ -266,10 +267,23 @@ def _likelihood_facts(structure: Structure) -> dict[str, Any]:
         may_be_glm=may_be_fused and structure.by_row <= {"sigma"},
         row_by_row=by_row,
         times_scale=partial(_times_scale, structure),
+        **_scale_facts(structure),
         has_se_per_row=structure.se is not None and not structure.compressed,
         has_scale_per_row=structure.residual is not None
         or structure.se == "added"
         or structure.integrates_values,
+    )
+
+
+def _scale_facts(structure: Structure) -> dict[str, Any]:
+    """Write how vectors are multiplied with the scale of rows, and divided by it."""
+    by_row = "sigma" in structure.by_row
+    name = "scale" if structure.residual else "sigma"
+    times, over = (".*", "./") if by_row or structure.residual else ("*", "/")
+    return dict(
+        of_scale=lambda vector: f"{name} {times} {vector}",
+        over_scale=f"{over} {name}",
+        is_joint_t=bool(structure.residual_correlation) and structure.has_number("nu"),
     )
 
 

@@ -1,0 +1,1 @@
+"""Predictions given what is known of the same subject or series."""
