@@ -52,6 +52,7 @@ class Drawings:
     group_regression = Drawing(plots.plot_group_regression)
     influence = Drawing(plots.plot_influence)
     lines = Drawing(plots.plot_lines)
+    map = Drawing(plots.plot_map)
     pairs = Drawing(plots.plot_pairs)
     predictions = Drawing(plots.plot_predictions)
     predictive = Drawing(plots.plot_predictive)

@@ -189,8 +189,9 @@ class Model(PreparedModel):
         and columns are labelled by the groups, in any order; a tree as a string in
         Newick's format; or a pedigree, a data frame with the columns ``id``, ``sire``
         and ``dam``. For ``icar(region, W)``, ``bym2(region, W)`` and ``car(region,
-        W)`` it is a data frame of two columns with a pair of neighbours in each row, or
-        an adjacency matrix with labels, and for ``rw1(year, T)`` a list of times.
+        W)`` it is a data frame of two columns with a pair of neighbours in each row, an
+        adjacency matrix with labels, or a GeoDataFrame whose index has the labels, and
+        for ``rw1(year, T)`` a list of times.
         Groups that have no rows are predicted from those that have.
 
     Raises

@@ -34,6 +34,7 @@ EngineName = Literal["cmdstan", "stanli"]
 EngineChoice = Literal["auto", "cmdstan", "stanli"]
 
 EstimateFigure = Literal["interval", "halfeye"]
+MapStatistic = Literal["mean", "sd", "probability"]
 OutcomeFigure = Literal["density", "groups", "rootogram"]
 RankFigure = Literal["ecdf", "histogram"]
 ResidualKind = Literal["outcome", "quantile"]

@@ -17,6 +17,7 @@ from stanpool.plots.group_regression import plot_group_regression
 from stanpool.plots.influence import plot_influence, plot_pareto_k
 from stanpool.plots.learning import plot_prior_posterior
 from stanpool.plots.lines import plot_lines
+from stanpool.plots.maps import plot_map
 from stanpool.plots.pairs import plot_pairs
 from stanpool.plots.pit import plot_pit
 from stanpool.plots.predictive import plot_predictive, plot_statistics
@@ -42,6 +43,7 @@ __all__ = [
     "plot_group_regression",
     "plot_influence",
     "plot_lines",
+    "plot_map",
     "plot_pairs",
     "plot_pareto_k",
     "plot_pit",

@@ -49,6 +49,13 @@ def between(found: sp.Model) -> pd.DataFrame:
     return pd.DataFrame(root @ root.T, index=factor.labels, columns=factor.labels)
 
 
+def test_pairs_need_no_names_of_columns() -> None:
+    """As of ``pd.DataFrame(pairs)``, whose columns are 0 and 1 as its rows are."""
+    for pairs in (PAIRS, PAIRS[:2]):
+        named, plain = (pd.DataFrame(pairs, columns=x) for x in (["a", "b"], [0, 1]))
+        assert are_same(as_covariances({"W": named}), as_covariances({"W": plain}))
+
+
 def test_the_covariance_is_the_scaled_inverse_of_the_precision() -> None:
     A = between(model(adjacency())).loc[LABELS, LABELS].to_numpy()
     precision = np.diag(adjacency().sum(axis=1)) - adjacency().to_numpy()

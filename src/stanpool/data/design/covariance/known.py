@@ -19,6 +19,7 @@ from stanpool.data.design.covariance.neighbours import (
     is_edge_list,
 )
 from stanpool.data.design.covariance.roots import MatrixRoot
+from stanpool.data.design.covariance.shapes import are_shapes
 from stanpool.data.design.covariance.times import Times, are_times
 from stanpool.data.entries import level_text
 
@@ -143,6 +144,8 @@ def _read(name: str, given: Any) -> Known:
         return Ancestry.of_tree(name, given)
     if is_pedigree(given):
         return Ancestry.of_pedigree(name, given)
+    if are_shapes(given):
+        return Neighbours.of_shapes(name, given)
     if is_adjacency(given):
         return Neighbours.of_matrix(name, given)
     if is_edge_list(given):

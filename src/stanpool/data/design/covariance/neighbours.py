@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
 from stanpool.base.arrays import Array, Indices
 from stanpool.base.errors import DataError, quote
 from stanpool.data.design.covariance.labels import labels_of_all, repeated
 from stanpool.data.design.covariance.roots import SpectralRoot
+from stanpool.data.design.covariance.shapes import Shapes
 from stanpool.data.entries import level_text
 
 
@@ -99,6 +101,22 @@ class Neighbours:
             )
         pairs = np.argwhere(np.triu(matrix))
         return cls(tuple(labels), pairs, matrix[pairs[:, 0], pairs[:, 1]])
+
+    @classmethod
+    def of_shapes(cls, name: str, given: Any) -> Neighbours:
+        """Read shapes of regions: those that share a border or a corner are neighbours.
+
+        Raises
+        ------
+        DataError
+            If they are no polygons with labels, or shapely is not installed.
+        """
+        what = f"the map {quote(name)}"
+        shapes = Shapes.of(what, given)
+        order = np.argsort(list(shapes.geometries))
+        place = np.argsort(order)
+        pairs = np.unique(np.sort(place[shapes.touching(what)], axis=1), axis=0)
+        return cls(tuple(sorted(shapes.geometries)), pairs, np.ones(len(pairs)))
 
     def same_as(self, other: Neighbours) -> bool:
         """Whether another one has the same regions with the same neighbours."""
@@ -212,7 +230,8 @@ def is_edge_list(given: Any) -> bool:
     """Whether a user passes a table of two columns that are not labels of its rows."""
     if not isinstance(given, pd.DataFrame) or given.shape[1] != 2:
         return False
-    return not {*map(str, given.columns)} <= {*map(str, given.index)}
+    is_square = {*map(str, given.columns)} == {*map(str, given.index)}
+    return not is_square or not all(map(is_numeric_dtype, given.dtypes))
 
 
 def _whole(value: Any) -> Any:
