@@ -190,6 +190,18 @@ def test_posteriors_are_those_of_brms(kind: str) -> None:
         assert row["sd"] == pytest.approx(spread, rel=0.1, abs=rounding), name
 
 
+@pytest.mark.parametrize("family", ["gaussian", "bernoulli"])
+def test_rows_are_left_out_with_their_values(family: str) -> None:
+    """One of the refits has no unknown value, as the only row with one is left out."""
+    data = simulated(40, 8)
+    gap = np.arange(40) == 7
+    data = data.assign(w=data["whole"].mask(gap), k=(data["y"] > 25) * 1)
+    outcome = {"gaussian": "y", "bernoulli": "k"}[family]
+    fit = sp.Model(f"{outcome} ~ mi(w)", data, family=family).fit(seed=1, draws=300)
+    found = fit.kfold(folds=4, seed=1, progress=False)
+    assert found.elpd == pytest.approx(fit.loo().elpd, abs=1.5)
+
+
 def test_new_rows_have_values_of_their_own() -> None:
     """Exactly known ones, those given what is observed, and those from nothing."""
     model = models()["partial_pooling_gaussian_noncentered_uncertain_means"]

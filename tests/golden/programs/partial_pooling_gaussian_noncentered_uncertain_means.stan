@@ -30,7 +30,7 @@ data {
   array[n_seen] int<lower=1, upper=U> seen_of; // of which predictor they are
   vector[n_seen] seen;
   vector<lower=0>[n_seen] seen_error; // standard deviations of their errors
-  int<lower=1> n_unknown; // number of true values that are not known
+  int<lower=0> n_unknown; // number of true values that are not known
   array[n_unknown] int<lower=1, upper=U> unknown_of; // of which predictor they are
   array[n_unknown] int<lower=1, upper=N> unknown_row; // of which row
   vector[n_unknown] in_X; // what stands in X: what was observed, or a mean

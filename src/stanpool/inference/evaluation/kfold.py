@@ -199,12 +199,14 @@ def seed_of_refit(seed: int, number: int) -> int:
 def _settings_of_refits(fit: FitResult, executor: AnyExecutor | None) -> SampleSettings:
     """Return the settings of the fit, with its last draws as initial values.
 
-    The cores are used by the workers of the executor.
+    Where values of rows are sampled, refits have fewer parameters, and start as any
+    fit. The cores are used by the workers of the executor.
     """
     at_a_time, inits = fit.settings.parallel_chains, fit.settings.inits
     if executor is not None and at_a_time is None:
         at_a_time = 1
-    if inits is None and fit.settings.method == "nuts":
+    is_alike = not fit.model.structure.samples_values
+    if inits is None and fit.settings.method == "nuts" and is_alike:
         inits = starting_values(fit)
     return replace(fit.settings, parallel_chains=at_a_time, inits=inits)
 

@@ -172,7 +172,7 @@ class UncertainTerm:
         if self.design.labels:
             variables["beta_x"] = (("predictor_of_x",), stan("beta_x"))
             coords["predictor_of_x"] = labels_of(self.design.labels)
-        if not self.design.is_integrated:
+        if not self.design.is_integrated and self.design.is_unknown.any():
             values = self.labelled_values(stan("true_x"))
             variables, coords = variables | values.variables, coords | values.coords
         return Labelled(variables, coords)
@@ -184,6 +184,8 @@ class UncertainTerm:
         row, predictor = self.design.unknown
         for u, each in enumerate(self.design.predictors):
             own = predictor == u
+            if not own.any():  # of some rows all values may be known
+                continue
             variables[each.variable] = ((each.rows,), values[:, :, own])
             coords[each.rows] = self.design.number[row[own]]
         return Labelled(variables, coords)
@@ -258,7 +260,8 @@ class UncertainTerm:
         if not self.design.is_integrated:
             shift, spread = (each[0] for each in draws.given_seen(self.design))
             row, predictor = self.design.unknown
-            values = np.concatenate([each[0] for each, _ in draws.values.values()])
+            drawn = [each[0] for each, _ in draws.values.values()]
+            values = np.concatenate([np.empty(0), *drawn])
             left = values - (self.design.x + shift)[row, predictor]
             found["z_x"] = left / spread[row, predictor]
         return known.plus(found)
