@@ -33,6 +33,7 @@ SECTIONS = {
         "sleep.plot.lines()",
         "fit.plot.group_regression()",
         "fit.plot.shrinkage(no_pooling)",
+        "field.plot.map(squares)",
         "fit.plot.prior_posterior()",
         "sp.plots.plot_scale_priors(several_priors)",
         "fit.plot.influence()",
@@ -86,6 +87,21 @@ catheters = sp.Model(
     family="weibull",
 ).fit(seed=1)
 several_priors = sp.compare_scale_priors(eight, seed=1)
+
+
+def square(i, j):
+    ring = [[j, i], [j + 1, i], [j + 1, i + 1], [j, i + 1], [j, i]]
+    shape = {"type": "Polygon", "coordinates": [ring]}
+    return {"type": "Feature", "id": f"{i}-{j}", "geometry": shape}
+
+
+places = [(i, j) for i in range(6) for j in range(6)]
+squares = {"type": "FeatureCollection", "features": [square(*at) for at in places]}
+wheat = pd.DataFrame({"plot": [f"{i}-{j}" for i, j in places]})
+wheat["tonnes"] = [4 + (i * j % 7) / 10 + i / 4 - j / 5 for i, j in places]
+field = sp.Model(
+    "tonnes ~ 1 + icar(plot, W)", wheat, covariances={"W": squares}
+).fit(seed=1)
 
 calibration = sp.sbc(eight, simulations=100, seed=1)
 pupils = pd.DataFrame(

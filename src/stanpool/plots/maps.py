@@ -10,8 +10,8 @@ from stanpool.base.arguments import public
 from stanpool.base.arrays import Array
 from stanpool.base.errors import DataError, quote_list
 from stanpool.base.options import MapStatistic
-from stanpool.data.design.covariance.shapes import Shapes
 from stanpool.data.entries import level_text
+from stanpool.data.tables.shapes import Shapes
 from stanpool.inference.diagnostics.funnel import group_mean
 from stanpool.plots.parts.canvas import (
     PLAIN,

@@ -5,9 +5,9 @@
 //   standardized residuals of a subject's rows m and n have the correlation
 //     residual_rho^(time between them)
 functions {
-  // mean and standard deviation of each standardized residual given those before
-  // it in its subject, of which place[n] is the number: an autoregression, whose
-  // correlation over a gap of time is rho^gap
+  // mean and standard deviation of each standardized residual given those
+  // before it in its subject, of which place[n] is the number: an
+  // autoregression, whose correlation over a gap of time is rho^gap
   matrix residual_ar1(vector r, array[] int place, vector gap, real rho) {
     matrix[rows(r), 2] given;
     for (n in 1 : rows(r)) {
@@ -46,7 +46,8 @@ transformed data {
 parameters {
   real alpha_c; // alpha at x_bar
   vector[K] beta;
-  real<lower=lower_residual_rho, upper=upper_residual_rho> residual_rho; // correlation of residuals
+  // correlation of residuals
+  real<lower=lower_residual_rho, upper=upper_residual_rho> residual_rho;
   real<lower=0> sigma; // residual scale
 }
 model {

@@ -5,9 +5,9 @@
 //   standardized residuals of a subject's rows m and n have the correlation
 //     residual_rho
 functions {
-  // mean and standard deviation of each standardized residual given those before
-  // it in its subject, of which place[n] is the number: any two of a subject have
-  // the correlation rho
+  // mean and standard deviation of each standardized residual given those
+  // before it in its subject, of which place[n] is the number: any two of a
+  // subject have the correlation rho
   matrix residual_cs(vector r, array[] int place, real rho) {
     matrix[rows(r), 2] given;
     real total = 0;

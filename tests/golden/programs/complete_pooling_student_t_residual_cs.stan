@@ -5,9 +5,9 @@
 //   standardized residuals of a subject's rows m and n have the correlation
 //     residual_rho
 functions {
-  // mean and standard deviation of each standardized residual given those before
-  // it in its subject, of which place[n] is the number: any two of a subject have
-  // the correlation rho
+  // mean and standard deviation of each standardized residual given those
+  // before it in its subject, of which place[n] is the number: any two of a
+  // subject have the correlation rho
   matrix residual_cs(vector r, array[] int place, real rho) {
     matrix[rows(r), 2] given;
     real total = 0;
@@ -22,9 +22,9 @@ functions {
     }
     return given;
   }
-  // how much wider a Student-t residual is than a normal one, given those before it
-  // in its subject; z are residuals with the means and standard deviations that
-  // normal ones would have
+  // how much wider a Student-t residual is than a normal one, given those
+  // before it in its subject; z are residuals with the means and standard
+  // deviations that normal ones would have
   vector wider_given_earlier(vector z, array[] int place, real nu) {
     vector[rows(z)] wider;
     real squares = 0;
@@ -63,7 +63,8 @@ transformed data {
 parameters {
   real alpha_c; // alpha at x_bar
   vector[K] beta;
-  real<lower=lower_residual_rho, upper=upper_residual_rho> residual_rho; // correlation of residuals
+  // correlation of residuals
+  real<lower=lower_residual_rho, upper=upper_residual_rho> residual_rho;
   real<lower=1> nu; // degrees of freedom
   real<lower=0> sigma; // residual scale
 }

@@ -89,7 +89,8 @@ data {
   int<lower=1> J; // number of groups
   int<lower=1> Q; // number of varying coefficients
   int<lower=1> M; // number of memberships of each row
-  array[N, M] int<lower=1, upper=J> group; // groups of each row
+  // groups of each row
+  array[N, M] int<lower=1, upper=J> group;
   matrix<lower=0>[N, M] weight; // weights of the memberships
   matrix[N, Q] Z; // predictors of the varying coefficients
   // the mean of each coefficient, by its position in (0, alpha, beta)

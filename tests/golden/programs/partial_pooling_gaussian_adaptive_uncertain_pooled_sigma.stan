@@ -1,16 +1,16 @@
 // Partial pooling, adaptive: the groups' coefficients b[j] are drawn from a
 // population whose mean and scales are estimated.
 //
-//   y[n] ~ normal(eta[n], sqrt(square(sigma_j[group_sigma[n]]) + x_variance[n]))
+//   y[n] ~ normal(eta[n], sqrt(square(sigma_j[group_sigma[n]]) + var_x[n]))
 //   eta[n] = alpha + X[n] * beta
 //            + Z[n] * u[group[n]]
-//            + sum over unknown values of row n of beta[column] * (true value - in_X)
+//            + sum over unknown values of beta[column] * (true value - in_X)
 //   sigma_j[j] ~ lognormal(log(sigma), tau_sigma)
 //   b[j] = mu + u[j]
 //   u[j, q] ~ normal(0, tau[q])
 //   true values of x ~ normal(mean_x, sd_x)
 //   seen ~ normal(true value, seen_error)
-//   unknown values are integrated out: x_variance[n] is what they add to the variance
+//   unknown values are integrated out, and add var_x[n] to the variance
 //
 // mu: the population coefficients, from alpha and beta; 0 if there is none.
 //
@@ -54,11 +54,11 @@ data {
   int<lower=1> U; // number of predictors whose values are not all known
   array[U] int<lower=1, upper=K> column; // their columns of X
   int<lower=1> n_seen; // number of values that were observed
-  array[n_seen] int<lower=1, upper=U> seen_of; // of which predictor they are
+  array[n_seen] int<lower=1, upper=U> seen_of; // of which predictor
   vector[n_seen] seen;
   vector<lower=0>[n_seen] seen_error; // standard deviations of their errors
   int<lower=0> n_unknown; // number of true values that are not known
-  array[n_unknown] int<lower=1, upper=U> unknown_of; // of which predictor they are
+  array[n_unknown] int<lower=1, upper=U> unknown_of; // of which predictor
   array[n_unknown] int<lower=1, upper=N> unknown_row; // of which row
   vector[n_unknown] in_X; // what stands in X: what was observed, or a mean
   vector<lower=0>[n_unknown] precision; // of what was observed; 0 for nothing
@@ -115,8 +115,8 @@ model {
     vector[N] group_effect = rows_dot_product(Z, u[group]);
     vector[n_seen] seen_mean = mean_x[seen_of];
     seen ~ normal(seen_mean, hypot(sd_x[seen_of], seen_error));
-    // means of true values, the weights that these have given what was observed, and
-    // how far true values then are from in_X
+    // means of true values, the weights that these have given what was
+    // observed, and how far true values then are from in_X
     vector[n_unknown] expected = mean_x[unknown_of];
     vector[n_unknown] weight = inv(1 + precision .* square(sd_x[unknown_of]));
     vector[n_unknown] shift = weight .* (expected - in_X);
@@ -124,12 +124,12 @@ model {
     vector[n_unknown] moves = slope .* shift;
     vector[n_unknown] spreads = square(slope .* sd_x[unknown_of]) .* weight;
     vector[N] x_effect = rep_vector(0, N);
-    vector[N] x_variance = rep_vector(0, N);
+    vector[N] var_x = rep_vector(0, N);
     for (i in 1 : n_unknown) {
       x_effect[unknown_row[i]] += moves[i];
-      x_variance[unknown_row[i]] += spreads[i];
+      var_x[unknown_row[i]] += spreads[i];
     }
-    vector[N] scale = sqrt(square(sigma_j[group_sigma]) + x_variance);
+    vector[N] scale = sqrt(square(sigma_j[group_sigma]) + var_x);
     y ~ normal_id_glm(X_c, alpha_c + group_effect + x_effect, beta, scale);
   }
 }

@@ -29,7 +29,8 @@ data {
   int<lower=1> J; // number of groups
   int<lower=1> Q; // number of varying coefficients
   int<lower=1> M; // number of memberships of each row
-  array[N, M] int<lower=1, upper=J> group; // groups of each row
+  // groups of each row
+  array[N, M] int<lower=1, upper=J> group;
   matrix<lower=0>[N, M] weight; // weights of the memberships
   matrix[N, Q] Z; // predictors of the varying coefficients
   // the mean of each coefficient, by its position in (0, alpha, beta)
@@ -37,7 +38,8 @@ data {
   int<lower=1> J_2; // number of groups
   int<lower=1> Q_2; // number of varying coefficients
   int<lower=1> M_2; // number of memberships of each row
-  array[N, M_2] int<lower=1, upper=J_2> group_2; // groups of each row
+  // groups of each row
+  array[N, M_2] int<lower=1, upper=J_2> group_2;
   matrix<lower=0>[N, M_2] weight_2; // weights of the memberships
   matrix[N, Q_2] Z_2; // predictors of the varying coefficients
   // the mean of each coefficient, by its position in (0, alpha, beta)
@@ -49,7 +51,8 @@ data {
   int<lower=1> J_sigma; // number of groups
   int<lower=1> Q_sigma; // number of varying coefficients
   int<lower=1> M_sigma; // number of memberships of each row
-  array[N, M_sigma] int<lower=1, upper=J_sigma> group_sigma; // groups of each row
+  // groups of each row
+  array[N, M_sigma] int<lower=1, upper=J_sigma> group_sigma;
   matrix<lower=0>[N, M_sigma] weight_sigma; // weights of the memberships
   matrix[N, Q_sigma] Z_sigma; // predictors of the varying coefficients
   // the mean of each one, by its position in (0, alpha_sigma, beta_sigma)
@@ -57,7 +60,8 @@ data {
   int<lower=1> J_sigma_2; // number of groups
   int<lower=1> Q_sigma_2; // number of varying coefficients
   int<lower=1> M_sigma_2; // number of memberships of each row
-  array[N, M_sigma_2] int<lower=1, upper=J_sigma_2> group_sigma_2; // groups of each row
+  // groups of each row
+  array[N, M_sigma_2] int<lower=1, upper=J_sigma_2> group_sigma_2;
   matrix<lower=0>[N, M_sigma_2] weight_sigma_2; // weights of the memberships
   matrix[N, Q_sigma_2] Z_sigma_2; // predictors of the varying coefficients
   // the mean of each one, by its position in (0, alpha_sigma, beta_sigma)

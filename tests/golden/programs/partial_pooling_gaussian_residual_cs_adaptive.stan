@@ -29,9 +29,9 @@ functions {
     }
     return u;
   }
-  // mean and standard deviation of each standardized residual given those before
-  // it in its subject, of which place[n] is the number: any two of a subject have
-  // the correlation rho
+  // mean and standard deviation of each standardized residual given those
+  // before it in its subject, of which place[n] is the number: any two of a
+  // subject have the correlation rho
   matrix residual_cs(vector r, array[] int place, real rho) {
     matrix[rows(r), 2] given;
     real total = 0;
@@ -85,7 +85,8 @@ parameters {
   vector[K] beta;
   vector<lower=0>[Q] tau; // population scales
   matrix[J, Q] z; // coefficients, partly centered
-  real<lower=lower_residual_rho, upper=upper_residual_rho> residual_rho; // correlation of residuals
+  // correlation of residuals
+  real<lower=lower_residual_rho, upper=upper_residual_rho> residual_rho;
   real<lower=0> sigma; // residual scale
 }
 transformed parameters {

@@ -4,7 +4,7 @@
 //   y[n] ~ poisson(exp(eta[n]))
 //   eta[n] = alpha + X[n] * beta
 //            + Z[n] * u[group[n]]
-//            + sum over unknown values of row n of beta[column] * (true value - in_X)
+//            + sum over unknown values of beta[column] * (true value - in_X)
 //   b[j] = mu + u[j]
 //   u[j] ~ multi_normal(0, diag(tau) * Omega * diag(tau))
 //   true values of x ~ normal(mean_x + X_x * beta_x, sd_x)
@@ -67,11 +67,11 @@ data {
   int<lower=1> U; // number of predictors whose values are not all known
   array[U] int<lower=1, upper=K> column; // their columns of X
   int<lower=1> n_seen; // number of values that were observed
-  array[n_seen] int<lower=1, upper=U> seen_of; // of which predictor they are
+  array[n_seen] int<lower=1, upper=U> seen_of; // of which predictor
   vector[n_seen] seen;
   vector<lower=0>[n_seen] seen_error; // standard deviations of their errors
   int<lower=0> n_unknown; // number of true values that are not known
-  array[n_unknown] int<lower=1, upper=U> unknown_of; // of which predictor they are
+  array[n_unknown] int<lower=1, upper=U> unknown_of; // of which predictor
   array[n_unknown] int<lower=1, upper=N> unknown_row; // of which row
   vector[n_unknown] in_X; // what stands in X: what was observed, or a mean
   vector<lower=0>[n_unknown] precision; // of what was observed; 0 for nothing
@@ -111,8 +111,8 @@ transformed parameters {
   row_vector[Q] mu_c = append_row([0, alpha_c]', beta)[mean_index]';
   vector[n_unknown] true_x; // true values
   {
-    // means of true values, the weights that these have given what was observed, and
-    // how far true values then are from in_X
+    // means of true values, the weights that these have given what was
+    // observed, and how far true values then are from in_X
     vector[n_unknown] expected = mean_x[unknown_of] + unknown_X * beta_x;
     vector[n_unknown] weight = inv(1 + precision .* square(sd_x[unknown_of]));
     vector[n_unknown] shift = weight .* (expected - in_X);

@@ -46,9 +46,9 @@ functions {
     return partly_centered(z + rep_matrix(decorrelated, cols(z)) .* correlated,
                            mean, tau, centeredness, z_scale, tau_pilot);
   }
-  // mean and standard deviation of each standardized residual given those before
-  // it in its subject, of which place[n] is the number: an autoregression, whose
-  // correlation over a gap of time is rho^gap
+  // mean and standard deviation of each standardized residual given those
+  // before it in its subject, of which place[n] is the number: an
+  // autoregression, whose correlation over a gap of time is rho^gap
   matrix residual_ar1(vector r, array[] int place, vector gap, real rho) {
     matrix[rows(r), 2] given;
     for (n in 1 : rows(r)) {
@@ -62,9 +62,9 @@ functions {
     }
     return given;
   }
-  // how much wider a Student-t residual is than a normal one, given those before it
-  // in its subject; z are residuals with the means and standard deviations that
-  // normal ones would have
+  // how much wider a Student-t residual is than a normal one, given those
+  // before it in its subject; z are residuals with the means and standard
+  // deviations that normal ones would have
   vector wider_given_earlier(vector z, array[] int place, real nu) {
     vector[rows(z)] wider;
     real squares = 0;
@@ -130,7 +130,8 @@ parameters {
   matrix[J, Q] z; // coefficients, partly centered
   real<offset=log_unit> alpha_c_sigma; // alpha_sigma at x_bar_sigma
   vector[K_sigma] beta_sigma;
-  real<lower=lower_residual_rho, upper=upper_residual_rho> residual_rho; // correlation of residuals
+  // correlation of residuals
+  real<lower=lower_residual_rho, upper=upper_residual_rho> residual_rho;
   real<lower=1> nu; // degrees of freedom
 }
 transformed parameters {

@@ -232,7 +232,8 @@ generated quantities {
   {
     matrix[J, Q] u = b - rep_matrix(mu, J);
     matrix[J, Q] v = standardized(u, tau, L_u);
-    b_zi = correlated_with(append_col(v, z_phi), z_zi, tau_zi, L_Omega);
+    matrix[J, Q + Q_phi] before = append_col(v, z_phi);
+    b_zi = correlated_with(before, z_zi, tau_zi, L_Omega);
   }
   b_zi += rep_matrix(mu_zi, J_zi);
 }

@@ -77,7 +77,8 @@ data {
   int<lower=1> J_2; // number of groups
   int<lower=1> Q_2; // number of varying coefficients
   int<lower=1> M_2; // number of memberships of each row
-  array[N, M_2] int<lower=1, upper=J_2> group_2; // groups of each row
+  // groups of each row
+  array[N, M_2] int<lower=1, upper=J_2> group_2;
   matrix<lower=0>[N, M_2] weight_2; // weights of the memberships
   matrix[N, Q_2] Z_2; // predictors of the varying coefficients
   // the mean of each coefficient, by its position in (0, alpha, beta)
@@ -106,7 +107,8 @@ data {
   int<lower=1> J_coi; // number of groups
   int<lower=1> Q_coi; // number of varying coefficients
   int<lower=1> M_coi; // number of memberships of each row
-  array[N, M_coi] int<lower=1, upper=J_coi> group_coi; // groups of each row
+  // groups of each row
+  array[N, M_coi] int<lower=1, upper=J_coi> group_coi;
   matrix<lower=0>[N, M_coi] weight_coi; // weights of the memberships
   matrix[N, Q_coi] Z_coi; // predictors of the varying coefficients
   // the mean of each one, by its position in (0, alpha_coi, beta_coi)

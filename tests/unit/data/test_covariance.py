@@ -158,7 +158,7 @@ def test_several_coefficients_with_known_covariance_are_not_integrated_out() -> 
 
 
 @pytest.mark.parametrize(
-    "text", ["(1 | gr(g))", "(1 | gr(g, h, cov=A))", "(1 | gr(g, by=h))"]
+    "text", ["(1 | gr(g))", "(1 | gr(g, h, cov=A))", "(1 | gr(g, near=h))"]
 )
 def test_gr_takes_a_column_and_a_covariance(text: str) -> None:
     with pytest.raises(sp.SpecError, match=r"gr\(species, cov=A\)"):

@@ -12,7 +12,7 @@ import pytest
 
 import stanpool as sp
 from stanpool.data.design.covariance.known import are_same, as_covariances
-from stanpool.data.design.covariance.shapes import Shapes
+from stanpool.data.tables.shapes import Shapes
 
 
 def square(label: Any, x: float, y: float, *, hole: bool = False) -> dict[str, Any]:

@@ -70,7 +70,7 @@ class TestErrors:
             ("y ~ f(x]", "no bracket that this ']' closes", "]"),
             ("y ~ `x", "never closed", "`"),
             ("y ~ x + 1 | g", "parentheses of its own", "1 | g"),
-            ("y ~ x + (1 | g | h)", "one '|'", "1 | g | h"),
+            ("y ~ x + (1 | g | h | k)", "one '|'", "1 | g | h | k"),
             ("y ~ x + (| g)", "no varying coefficients", "(| g)"),
             ("y ~ x + (0 | g)", "nothing varies", "0"),
             ("y ~ x + (1 |)", "grouping factor", "(1 |)"),

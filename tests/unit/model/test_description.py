@@ -167,7 +167,8 @@ def test_graphs_are_connected_and_have_a_figure(name: str) -> None:
     model = models()[name]
     graph = graph_of(describe(model))
     assert graph.nodes[0].kind == "outcome"
-    reached, rest = {graph.nodes[0].name}, set(graph.edges)
+    observed = {node.name for node in graph.nodes if node.kind == "outcome"}
+    reached, rest = observed, set(graph.edges)
     while found := {edge for edge in rest if edge[1] in reached}:
         reached |= {start for start, _ in found}
         rest -= found

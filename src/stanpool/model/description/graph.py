@@ -163,18 +163,24 @@ def _stated(model: Description) -> Iterator[_Draft]:
         for key in each.uses
         if each.states == outcome.states
     ]
+    used = {key for each in model.statements for key in each.uses}
     for number, stated in enumerate(model.statements):
         keys = tuple(key for key in stated.states if key not in seen)
         if not keys:
             continue
         seen |= {*keys}
         kind: Kind = "parameter" if stated.relation == "~" else "calculated"
-        if number == 0:
-            kind = "outcome"
+        if number == 0 or (_is_column(stated.left) and not used & {*keys}):
+            kind = "outcome"  # of a predictor with errors, what was observed
         uses = tuple(key for key in stated.uses if key not in keys)
         uses += tuple(further) if number == 0 else ()
         left = stated.left if stated.one_of is None else stated.one_of
         yield _Draft(keys, _symbol(left), _distribution(stated, kind), kind, uses)
+
+
+def _is_column(left: Math) -> bool:
+    """Whether a statement is about a column of the data."""
+    return isinstance(left, Indexed) and isinstance(left.base, Label)
 
 
 def _symbol(left: Math) -> str:

@@ -19,9 +19,9 @@ from stanpool.data.design.covariance.neighbours import (
     is_edge_list,
 )
 from stanpool.data.design.covariance.roots import MatrixRoot
-from stanpool.data.design.covariance.shapes import are_shapes
 from stanpool.data.design.covariance.times import Times, are_times
 from stanpool.data.entries import level_text
+from stanpool.data.tables.shapes import are_shapes
 
 _ROUNDING = 1e-8  # relative difference of two entries that are the same
 _LEAST = 1e-12  # relative size of an eigenvalue that counts as 0

@@ -15,8 +15,8 @@ from stanpool.base.arrays import Array, Indices
 from stanpool.base.errors import DataError, quote
 from stanpool.data.design.covariance.labels import labels_of_all, repeated
 from stanpool.data.design.covariance.roots import SpectralRoot
-from stanpool.data.design.covariance.shapes import Shapes
 from stanpool.data.entries import level_text
+from stanpool.data.tables.shapes import Shapes
 
 
 @dataclass(frozen=True, eq=False)

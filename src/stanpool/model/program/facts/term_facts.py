@@ -218,6 +218,13 @@ class GroupFacts:
         return before
 
     @property
+    def width_before(self) -> str:
+        """The number of columns that several of those before it have together."""
+        if len(self.joint) < 2:
+            return ""
+        return " + ".join(each.width for each in self.joint)
+
+    @property
     def effects_of_U(self) -> str:
         """Write the effects of group-level predictors on coefficients of the mean."""
         known = zero_alpha_beta(self.has_intercept, "")
