@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from stanpool import engine, exact, plots
     from stanpool.api.constructors import complete_pooling, no_pooling, partial_pooling
     from stanpool.api.facade import Fit, Model, load
+    from stanpool.api.several_outcomes import several_outcomes
     from stanpool.api.statistics import load_statistics, merge, reduce
     from stanpool.base.errors import (
         ArgumentError,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from stanpool.data.datasets import list_datasets, load_dataset
     from stanpool.data.statistics.statistics import Statistics
     from stanpool.data.tables.episodes import split_times
+    from stanpool.data.tables.outcomes import stack_outcomes
     from stanpool.inference.diagnostics import Advice, Diagnosis, Finding
     from stanpool.inference.evaluation.cross_validation import CrossValidation
     from stanpool.inference.evaluation.kfold import kfold
@@ -65,6 +67,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "api.constructors": ("complete_pooling", "no_pooling", "partial_pooling"),
     "api.facade": ("Fit", "Model", "load"),
+    "api.several_outcomes": ("several_outcomes",),
     "api.statistics": ("load_statistics", "merge", "reduce"),
     "base.errors": (
         "ArgumentError",
@@ -86,6 +89,7 @@ _HOMES = {
     ),
     "data.datasets": ("list_datasets", "load_dataset"),
     "data.tables.episodes": ("split_times",),
+    "data.tables.outcomes": ("stack_outcomes",),
     "data.statistics.statistics": ("Statistics",),
     "inference.diagnostics": ("Advice", "Diagnosis", "Finding"),
     "inference.evaluation.cross_validation": ("CrossValidation",),
@@ -184,7 +188,9 @@ __all__ = [
     "reduce",
     "report_comparison",
     "sbc",
+    "several_outcomes",
     "split_times",
+    "stack_outcomes",
     "table",
     "validate",
 ]

@@ -138,7 +138,7 @@ def _predictor(spec: ModelSpec | ParameterFormula) -> str:
         bar = "|" if group.correlated else "||"
         bar = f"|{group.id}|" if group.id else bar
         inside = _sum(group.intercept, group.terms)
-        terms += f" + ({inside} {bar} {_factor_text(group)})"
+        terms += f" + ({inside} {bar} {factor_text(group)})"
     return terms
 
 
@@ -175,7 +175,7 @@ def _outcome_parts(spec: ModelSpec) -> Iterator[str]:
         yield spec.residual_correlation.written(quote_name)
 
 
-def _factor_text(group: GroupTerm) -> str:
+def factor_text(group: GroupTerm) -> str:
     """Write a grouping factor as a formula has it."""
     columns = [quote_name(column) for column in group.key]
     if group.covariance:

@@ -46,7 +46,7 @@ def parse_formulas(
     ('z',)
     """
     if isinstance(texts, Mapping):
-        texts = [_with_left_side(*each) for each in texts.items()]
+        texts = [with_left_side(*each) for each in texts.items()]
     if isinstance(texts, str) or not isinstance(texts, Sequence):
         return _without_unshared_ids([parse_formula(texts, functions)])[0], None
     if not texts:
@@ -71,7 +71,7 @@ def parse_formulas(
     return replace(first, formulas=tuple(others), values=of_values), residual
 
 
-def _with_left_side(name: object, text: object) -> str:
+def with_left_side(name: object, text: object) -> str:
     """Write an entry of a mapping, such as ``{"sigma": "~ z"}``, as a formula."""
     if not isinstance(name, str) or not isinstance(text, str):
         raise SpecError(
