@@ -46,7 +46,6 @@ transformed data {
 parameters {
   real alpha_c; // alpha at x_bar
   vector[K] beta;
-  // correlation of residuals
   real<lower=lower_residual_rho, upper=upper_residual_rho> residual_rho;
   real<lower=0> sigma; // residual scale
 }

@@ -63,7 +63,6 @@ transformed data {
 parameters {
   real alpha_c; // alpha at x_bar
   vector[K] beta;
-  // correlation of residuals
   real<lower=lower_residual_rho, upper=upper_residual_rho> residual_rho;
   real<lower=1> nu; // degrees of freedom
   real<lower=0> sigma; // residual scale

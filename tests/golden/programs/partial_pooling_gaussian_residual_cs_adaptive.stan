@@ -85,7 +85,6 @@ parameters {
   vector[K] beta;
   vector<lower=0>[Q] tau; // population scales
   matrix[J, Q] z; // coefficients, partly centered
-  // correlation of residuals
   real<lower=lower_residual_rho, upper=upper_residual_rho> residual_rho;
   real<lower=0> sigma; // residual scale
 }

@@ -130,7 +130,6 @@ parameters {
   matrix[J, Q] z; // coefficients, partly centered
   real<offset=log_unit> alpha_c_sigma; // alpha_sigma at x_bar_sigma
   vector[K_sigma] beta_sigma;
-  // correlation of residuals
   real<lower=lower_residual_rho, upper=upper_residual_rho> residual_rho;
   real<lower=1> nu; // degrees of freedom
 }
