@@ -21,12 +21,13 @@ intended but should not be overlooked is a warning: ``PriorWarning``,
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
 import sys
 import warnings
 from collections.abc import Callable, Collection, Iterable
 from difflib import get_close_matches
-from functools import wraps
 from typing import ParamSpec, TypeVar
 
 Given = ParamSpec("Given")
@@ -129,7 +130,7 @@ def deprecated(
     """
 
     def decorator(function: Callable[Given, Returned]) -> Callable[Given, Returned]:
-        @wraps(function)
+        @functools.wraps(function)
         def warned(*args: Given.args, **kwargs: Given.kwargs) -> Returned:
             warn_of_deprecation(f"{function.__name__}()", since=since, instead=instead)
             return function(*args, **kwargs)
@@ -185,8 +186,13 @@ def quote_list(values: Iterable[object], limit: int = 5) -> str:
 def warn_user(message: str, category: type[Warning]) -> None:
     """Warn at the line outside of stanpool that called it, from any depth."""
     package = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")
+    # Decorators and cached properties stand between functions of ours.
+    between = (functools.__file__, contextlib.__file__)
     frame, level = sys._getframe(1), 2
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(package):
+    while frame.f_back is not None and (
+        frame.f_code.co_filename.startswith(package)
+        or frame.f_code.co_filename in between
+    ):
         frame, level = frame.f_back, level + 1
     warnings.warn(message, category, stacklevel=level)
 
