@@ -201,7 +201,8 @@ def meanings(posterior: xr.Dataset, design: Design) -> dict[str, str]:
 def short_label(label: object, limit: int = 40) -> str:
     r"""Write a user's label on one line of at most ``limit`` characters.
 
-    A label of spaces only is quoted, so that it can be seen.
+    A label of spaces only is quoted, so that it can be seen; a whole number has no
+    decimals, although pandas makes floats of a column with missing values.
 
     Examples
     --------
@@ -211,6 +212,8 @@ def short_label(label: object, limit: int = 40) -> str:
     'xxxxxxx...'
     >>> short_label("")
     "''"
+    >>> short_label(2.0)
+    '2'
     """
     text = _on_one_line(label) or repr(str(label)[: limit - 2])
     return text if len(text) <= limit else text[: limit - 3] + "..."
@@ -243,6 +246,8 @@ def _without_middle(label: object, limit: int) -> str:
 
 
 def _on_one_line(label: object) -> str:
-    """Write what can be printed of a label, with single spaces."""
+    """Write what can be printed of a label, with single spaces, and 1.0 as 1."""
+    if isinstance(label, float) and label.is_integer():
+        label = int(label)
     printable = (char if char.isprintable() else " " for char in str(label)[:1000])
     return " ".join("".join(printable).split())
