@@ -46,7 +46,7 @@ HEADERS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=1024)
 def render(structure: Structure) -> StanProgram:
     """Render the Stan program of a structure.
 
@@ -65,7 +65,7 @@ def render(structure: Structure) -> StanProgram:
     if structure.parameterization == "marginal":
         template = "partial_pooling_marginal"
     facts = facts_of(structure)
-    facts |= {"forms": _macros("parameterizations", facts)}
+    facts |= {"forms": _Macros("parameterizations", facts)}
     facts |= {"kinds": _kinds(facts)}
     text = template_environment().get_template(f"{template}.stan.jinja").render
     needed = _functions(structure)
@@ -78,7 +78,7 @@ def render(structure: Structure) -> StanProgram:
         _program_name(template, structure),
         tidy(text(facts, functions="\n".join(functions.values()))),
         tidy(text(facts, functions="\n".join(declared))),
-        "\n".join(map(_header, dict.fromkeys(headers))),
+        _headers(*dict.fromkeys(headers)),
     )
 
 
@@ -280,33 +280,37 @@ def template_environment() -> Any:
     )
 
 
-def _macros(folder: str, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the macros of each file of a folder, by the file's name."""
-    environment = template_environment()
-    return {
-        name: environment.get_template(f"{folder}/{name}.stan.jinja").make_module(facts)
-        for name in _names(folder)
-    }
+class _Macros(dict[str, Any]):
+    """The macros of each file of a folder, by the file's name, read when they are used.
+
+    With facts of its own for a parameter that has a formula: the macros of a term of
+    ``sigma`` are those of ``"group of sigma"``.
+    """
+
+    def __init__(self, folder: str, facts: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.folder = folder
+        self.facts = {"": facts}
+
+    def __missing__(self, key: str) -> Any:
+        name, _, own = key.partition(" of ")
+        path = f"{self.folder}/{name}.stan.jinja"
+        template = template_environment().get_template(path)
+        self[key] = template.make_module(self.facts[own])
+        return self[key]
 
 
-def _kinds(facts: Mapping[str, Any]) -> dict[str, Any]:
+def _kinds(facts: Mapping[str, Any]) -> _Macros:
     """Return the macros of each kind of term, of the mean and of other parameters."""
-    kinds = _macros("terms", facts)
+    kinds = _Macros("terms", facts)
     for own in facts["formulas"]:
         of_own = {**facts, **own.changed}
-        of_own["forms"] = _macros("parameterizations", of_own)
-        for name, macros in _macros("terms", of_own).items():
-            kinds[f"{name} of {own.name}"] = macros
+        of_own["forms"] = _Macros("parameterizations", of_own)
+        kinds.facts[own.name] = of_own
     return kinds
 
 
 @lru_cache
-def _names(folder: str) -> list[str]:
-    """List the files of macros in a folder of the templates."""
-    files = (shipped_folder("stan_templates") / folder).glob("*.stan.jinja")
-    return sorted(file.name.removesuffix(".stan.jinja") for file in files)
-
-
 def _function(name: str) -> str:
     """Read a shared Stan function."""
     path = shipped_folder("stan_templates") / "functions" / f"{name}.stanfunctions"
@@ -322,6 +326,12 @@ def _grouped_function(structure: Structure, facts: Mapping[str, Any]) -> dict[st
 def _declared(name: str, function: str) -> str:
     """Return a Stan function; where C++ has it, its comment and signature."""
     return f"{function.partition(' {')[0]};" if name in HEADERS else function
+
+
+@lru_cache
+def _headers(*names: str) -> str:
+    """Read functions in C++, one text for all programs that have the same ones."""
+    return "\n".join(map(_header, names))
 
 
 def _header(name: str) -> str:
