@@ -28,7 +28,8 @@ import numpy as np
 from stanpool.base.arrays import Array, Indices
 from stanpool.data.design.covariance.correlated_residuals import CorrelatedResiduals
 from stanpool.data.likelihood import log_likelihood
-from stanpool.density.rows import DataRows, NormalRows, latent_of, related
+from stanpool.density.rows import DataRows, NormalRows, related
+from stanpool.density.terms.factors import latent_of, products_of_rows
 from stanpool.density.terms.formulas import Formula
 from stanpool.density.terms.groups import Groups, Population
 from stanpool.density.terms.uncertain import (
@@ -140,11 +141,7 @@ class Likelihood:
                     eta[:, d] += matrix @ of_each[:, d].ravel()
         latent = latent_of(rows.design)
         if latent is not None:
-            # Those that anchor the rotation come first in Stan.
-            loadings = np.empty(values["z_loadings"].shape)
-            loadings[latent.anchors] = values["z_loadings"]
-            product = values["scores"][latent.scored] * loadings[latent.loaded]
-            eta += values["loading_scale"] * product.sum(axis=1)[:, None]
+            eta += products_of_rows(latent, values)[:, None]
         if rows.design.offset is not None:
             eta += rows.design.offset[:, None]
         return eta

@@ -25,6 +25,7 @@ from stanpool.density.parameters import (
 )
 from stanpool.density.priors import prior_of
 from stanpool.density.rows import rows_of
+from stanpool.density.terms.factors import log_density_of_factors
 from stanpool.density.terms.formulas import (
     Formula,
     formula_of,
@@ -159,7 +160,7 @@ class LogPosterior:
         if "z_x" in values:
             found.append(float(-0.5 * np.sum(np.square(values["z_x"]))))
         if "scores" in values:
-            found.append(_log_latent(values["scores"], values["z_loadings"]))
+            found.append(log_density_of_factors(self.model.design, values))
         if not self.prior_only:
             found += self.likelihood.terms(values, population, deviations)
         return found
@@ -264,19 +265,3 @@ def _log_horseshoe(values: Mapping[str, Array], df: float) -> float:
     of_slab = -(0.5 * df + 1.0) * np.log(slab) - 0.5 * df / slab
     squares = np.square(values["beta_z"]).sum()
     return float(-0.5 * squares - cauchy.sum() + of_slab)
-
-
-def _log_latent(scores: Array, loadings: Array) -> float:
-    """Return the log density of normal scores, and of normal loadings in a triangle.
-
-    The rotation that turns R columns of normal loadings into a triangle leaves normals
-    below the diagonal, and on it a chi with R - r degrees of freedom, r from 0 [1]_.
-
-    References
-    ----------
-    .. [1] Muirhead (1982). Aspects of Multivariate Statistical Theory, theorem 3.2.14.
-    """
-    rank = loadings.shape[1]
-    powers = rank - 1 - np.arange(rank)
-    total = -0.5 * (np.sum(np.square(scores)) + np.sum(np.square(loadings)))
-    return float(total + powers @ np.log(np.diag(loadings)))

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stanpool.base.arrays import Array
-from stanpool.density.rows import latent_of
+from stanpool.density.terms.factors import latent_of
 from stanpool.density.terms.formulas import formula_of
 from stanpool.density.terms.uncertain import uncertain_of
 from stanpool.density.transforms import (
@@ -224,11 +224,12 @@ def _shape(model: PreparedModel, base: str, place: int) -> tuple[int, ...]:
     if base in ("sigma_j", "z_sigma"):
         assert design.residual is not None
         return (len(design.residual.labels),)
-    if base in ("scores", "z_loadings"):
-        latent = latent_of(design)
-        assert latent is not None
+    latent = latent_of(design)
+    if latent is not None and base in ("scores", "z_loadings"):
         sides = {"scores": latent.score_labels, "z_loadings": latent.loading_labels}
         return len(sides[base]), latent.rank
+    if latent is not None and latent.means is not None and base == "beta_factors":
+        return (latent.rank * len(latent.means.labels),)
     uncertain = uncertain_of(design)
     if uncertain is not None and base in ("mean_x", "sd_x"):
         return (len(uncertain.predictors),)

@@ -26,7 +26,6 @@ from stanpool.data.design.covariance.roots import (
     MatrixRoot,
     SpectralRoot,
 )
-from stanpool.data.design.predictors.latent_factors import LatentDesign
 from stanpool.language.family import FAMILIES
 from stanpool.language.model_spec import ModelSpec
 
@@ -146,12 +145,6 @@ def _predictors_of_groups(model: PreparedModel, factor: FactorDesign) -> Array:
 def move_of(model: PreparedModel, factor: FactorDesign) -> Array:
     """Return the matrix that centers a factor's predictors."""
     return centering_matrix(factor.varying, dict(model.design.centers))
-
-
-def latent_of(design: Design) -> LatentDesign | None:
-    """Return who has scores and loadings on latent factors, if anyone."""
-    found = [term for term in design.special if isinstance(term, LatentDesign)]
-    return found[0] if found else None
 
 
 def sparse_effects(

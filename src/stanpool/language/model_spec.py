@@ -405,8 +405,9 @@ class ModelSpec:
 
     @property
     def all_terms(self) -> tuple[str, ...]:
-        """The terms of the population and of all grouping factors."""
-        of_groups = (text for group in self.all_groups for text in group.predictors)
+        """The terms of the population, of all grouping factors and of latent ones."""
+        of_groups = [text for group in self.all_groups for text in group.predictors]
+        of_groups += [text for term in self.special_terms for text in term.terms]
         of_others = [text for formula in self.formulas for text in formula.terms]
         of_others += [text for formula in self.values for text in formula.terms]
         return tuple(dict.fromkeys((*self.terms, *of_others, *of_groups)))

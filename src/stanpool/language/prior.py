@@ -357,7 +357,8 @@ class ParameterClass:
     indexed
         What its members are: ``"coefficient"`` (of the population), ``"varying"``
         (of a group), ``"cutpoint"``, or None for a single number or matrix;
-        ``"population"`` of a number that each factor's groups have.
+        ``"population"`` of a number that each factor's groups have; ``"latent"`` of
+        coefficients on latent factors.
     lower
         Where the parameter, and so its prior, is cut off below: 1 for ``nu``.
     of_formula
@@ -395,6 +396,7 @@ _OF_EVERY_FAMILY: Mapping[str, ParameterClass] = {
         ParameterClass("nu_u", "positive", "population", 1.0),
         ParameterClass("rho_u", "unit", "population"),
         ParameterClass("loading_scale", "positive"),
+        ParameterClass("beta_factors", "real", "latent"),
         ParameterClass("tau_sigma", "positive"),
         ParameterClass("mean_x", "real", "uncertain"),
         ParameterClass("sd_x", "positive", "uncertain"),

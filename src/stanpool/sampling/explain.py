@@ -416,6 +416,18 @@ def _unknown_values(model: PreparedModel) -> Iterator[str]:
                 )
 
 
+def _means_of_factors(model: PreparedModel) -> Iterator[str]:
+    """Say where the means of scores and loadings are 0."""
+    for term in model.design.special:
+        if isinstance(term, LatentDesign) and term.means is not None:
+            labels = quote_list(term.means.labels)
+            yield (
+                f"predictors of latent factors: {labels}; beta_factors are their "
+                "coefficients, and where all are at their means over the levels, a new "
+                "level has 0 on average"
+            )
+
+
 def _priors(model: PreparedModel) -> str:
     """Write the priors in force, at most ten, and say which of them the user set."""
     rows = list(model.priors)

@@ -214,7 +214,9 @@ def _build_special(
 ) -> tuple[SpecialTerm, ...]:
     """Build the terms that are neither the population's nor of a grouping factor."""
     terms = () if spec.pooling == "complete" else spec.special_terms
-    found: list[SpecialTerm] = [build_latent(term, frame, y) for term in terms]
+    found: list[SpecialTerm] = [
+        build_latent(term, frame, y, dict(spec.functions)) for term in terms
+    ]
     if spec.uncertain:
         found.append(build_uncertain_design(spec, frame, labels))
     return tuple(found)

@@ -293,6 +293,10 @@ class SpecialTerm(Protocol):
     def sides(self) -> tuple[Side, ...]:
         """The columns whose levels have coefficients."""
 
+    @property
+    def has_means(self) -> bool:
+        """Whether coefficients of new levels are not 0 on average."""
+
     def with_sides(self, sides: Sequence[Side]) -> Self:
         """Return the term of other rows, or with other labels."""
 

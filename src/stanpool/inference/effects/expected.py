@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     from stanpool.data.design.design import Design, FactorDesign, SpecialTerm
     from stanpool.model.fit_result import FitResult
+    from stanpool.model.terms.unseen import NewLevels
 
 # More evaluations than this take too long: fewer draws are used, but not too few.
 _MOST_EVALUATIONS = LARGEST_ARRAY
@@ -303,7 +304,7 @@ class Expectations:
             frame = scenario.with_fixed(self.fit.model, some.frame)
             source, averaged = self._built(frame)
             cell, weights = some.cell - cells.start, some.weights
-            if self._is_linear:
+            if self._is_linear and not any(x.has_means for x in averaged.special):
                 source, cell, weights = _collapsed(source, cell, weights)
             for part in source.chunks():
                 values = self._values(source, averaged, part)
@@ -427,6 +428,9 @@ class Expectations:
             is_linear = self.kind == "linpred"
             return source.asked(rows) if is_linear else source.value_asked(rows)
         eta = source.eta(rows)
+        if self._is_linear and any(x.has_means for x in averaged.special):
+            new = self._new_levels(source, averaged, rows)
+            eta += sum(each.average for each in new)
         if self.kind == "linpred":
             return eta
         spec, parameters = self.fit.model.spec, source.parameters(rows)
@@ -435,18 +439,30 @@ class Expectations:
             expected = partial(survival, times=np.array(self.times))
         if self._is_linear or not (averaged.factors or averaged.special):
             return expected(spec, eta, parameters, None)
-        variances = self._variances(averaged.factors, rows)
+        moments: list[tuple[Any, Array]] = [
+            (0.0, each) for each in self._variances(averaged.factors, rows)
+        ]
         product = None
-        for term in averaged.mean.take(rows).special:
-            new = self._columns_of(term, "population")
-            draws = source.coefficients.special[term.name]
-            of_new = draws.of_new_levels(term, source.unseen, new)
+        for of_new in self._new_levels(source, averaged, rows):
             if of_new.degrees:
                 product = of_new
             else:
-                variances = [each + of_new.variance for each in variances]
-        found = [expected(spec, eta, parameters, x, product) for x in variances]
+                moments = [
+                    (mean + own, variance + more)
+                    for mean, variance in moments
+                    for own, more in of_new.parts
+                ]
+        found = [expected(spec, eta + m, parameters, v, product) for m, v in moments]
         return np.asarray(np.mean(found, axis=0))
+
+    def _new_levels(
+        self, source: LinearPredictor, averaged: Design, rows: slice
+    ) -> Iterator[NewLevels]:
+        """Yield the distributions of what terms of other kinds add over new levels."""
+        for term in averaged.mean.take(rows).special:
+            new = self._columns_of(term, "population")
+            draws = source.coefficients.special[term.name]
+            yield draws.of_new_levels(term, source.unseen, new)
 
     @cached_property
     def _chols(self) -> tuple[Array, ...]:

@@ -181,6 +181,7 @@ def _needed(
     ]
     terms = [*spec.terms, *(text for each in formulas for text in each.terms)]
     terms += [text for each in spec.values for text in each.terms]
+    terms += [text for each in spec.special_terms for text in each.terms]
     terms += [text for term in used for text in term.predictors]
     given = _given(spec, parts)
     own = [text for text in given if text in (spec.outcome, *spec.offsets)]
@@ -403,12 +404,11 @@ def _special(model: PreparedModel, frame: pd.DataFrame) -> tuple[SpecialTerm, ..
         found = _among_known(fitted.column, fitted.labels, labels, index)
         return Side(fitted.column, *found)
 
-    return tuple(
-        term.of_new(frame)
-        if isinstance(term, TermOfRows)
-        else term.with_sides([of_rows(side) for side in term.sides])
-        for term in model.design.special
-    )
+    found = []
+    for fitted in model.design.special:
+        term = fitted.with_sides([of_rows(side) for side in fitted.sides])
+        found.append(term.of_new(frame) if isinstance(term, TermOfRows) else term)
+    return tuple(found)
 
 
 def _among_known(

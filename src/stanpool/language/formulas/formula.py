@@ -27,7 +27,7 @@ from stanpool.language.model_spec import (
     ModelSpec,
     ParameterFormula,
 )
-from stanpool.language.special.latent_factors import LatentFactors
+from stanpool.language.special.latent_factors import LatentFactors, LevelPredictors
 from stanpool.language.special.uncertain import ValuesFormula
 from stanpool.language.terms import read_arithmetic, read_term
 from stanpool.language.vocabulary import is_monotonic, is_smooth, is_uncertain
@@ -88,7 +88,8 @@ def parse_formula(text: str, functions: Collection[str] = ()) -> Formula:
         another population; ``icar(region, W)``, ``bym2(region, W)`` and ``car(region,
         W)`` for regions that are like their neighbours; ``rw1(year)`` and ``rw2(year)``
         for random walks in time, ``ar1(year)`` for an autoregression, and ``rw1(year |
-        g)`` for one of each group; ``factors(user, item, rank=2)`` for latent factors;
+        g)`` for one of each group; ``factors(user, item, rank=2)`` for latent factors,
+        and ``factors(user, item, user=~age)`` for users' that depend on their age;
         ``s(x)`` and ``t2(x, z)`` for penalised smooths; ``me(x, sd)`` for a predictor
         that was measured with errors, and ``mi(x)`` for one with missing values;
         ``offset(z)`` is added to the linear predictor as it is. Parts of the outcome
@@ -151,7 +152,8 @@ def parse_formula(text: str, functions: Collection[str] = ()) -> Formula:
         elif call and call.group(1) == "factors":
             if sign == "-" or latent is not None:
                 raise span.error("factors() can only be added, and only once.")
-            latent = _read_latent(span, span.part(call.start(2), call.end(2)))
+            inside = span.part(call.start(2), call.end(2))
+            latent = _read_latent(span, inside, functions)
         elif span.text in ("0", "1"):
             intercept = (span.text == "1") == (sign == "+")
         else:
@@ -570,27 +572,54 @@ def _usage(structure: str) -> str:
     )
 
 
-def _read_latent(whole: Span, inside: Span) -> LatentFactors:
-    """Read ``user, item, rank=2``: who has scores, who has loadings, how many."""
+def _read_latent(
+    whole: Span, inside: Span, functions: Collection[str]
+) -> LatentFactors:
+    """Read ``user, item, rank=2, user=~age``: columns, how many factors, predictors."""
     columns: list[str] = []
+    predictors: list[LevelPredictors] = []
     rank = 1
     for piece in (piece.strip() for piece in split(inside, ",")):
-        name, equals, value = piece.text.partition("=")
-        if not equals:
+        name, *rest = split(piece, "=")
+        value = piece.part(len(name.text) + 1, len(piece.text)).strip()
+        if not rest:
             columns.append(_column(piece, piece))
-        elif name.strip() == "rank" and re.fullmatch(r"\s*\d{1,9}\s*", value):
-            rank = int(value)
+        elif value.text.startswith("~"):
+            column = _column(name.strip(), piece)
+            terms = _read_level_predictors(value, functions)
+            predictors.append(LevelPredictors(column, terms))
+        elif name.text.strip() == "rank" and re.fullmatch(r"\d{1,9}", value.text):
+            rank = int(value.text)
         else:
-            raise piece.error("factors() takes two columns and rank=1, 2, 3, ...")
+            raise piece.error(
+                "factors() takes two columns, rank=1, 2, 3, ..., and predictors of the "
+                "levels of a column, as in user=~age."
+            )
     if len(columns) != 2:
         raise whole.error(
             f"factors() has {len(columns)} column(s) and needs two, as in "
             "'factors(user, item, rank=2)'."
         )
     try:
-        return LatentFactors(columns[0], columns[1], rank)
+        return LatentFactors(columns[0], columns[1], rank, tuple(predictors))
     except SpecError as problem:
         raise whole.error(str(problem)) from None
+
+
+def _read_level_predictors(
+    formula: Span, functions: Collection[str]
+) -> tuple[str, ...]:
+    """Read ``~age + sex``: predictors and nothing else."""
+    read = parse_formula(f"x {formula.text}", functions)
+    plain = Formula("x", terms=read.terms)
+    wrong = [x for x in read.terms if x.startswith("-") or is_smooth(parse(x))]
+    if read != plain or not read.terms or wrong:
+        raise formula.error(
+            "the predictors of the levels of a column in factors() are a sum such as "
+            "~age + sex, without intercept, smooths, groups and offsets: factors are 0 "
+            "where predictors are at their means. bs(z, df=5) is a curve."
+        )
+    return read.terms
 
 
 def _factor(columns: tuple[str, ...]) -> dict[str, Any]:

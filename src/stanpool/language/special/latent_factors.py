@@ -6,7 +6,27 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from stanpool.base.arguments import check_fields
-from stanpool.base.errors import SpecError, quote
+from stanpool.base.errors import SpecError, quote, quote_list, suggestion
+
+
+@dataclass(frozen=True)
+class LevelPredictors:
+    """Predictors of what the levels of a column have on average: ``user=~age + sex``.
+
+    Attributes
+    ----------
+    column
+        The column.
+    terms
+        The predictors, which are constant within its levels, in formula notation.
+    """
+
+    column: str
+    terms: tuple[str, ...]
+
+    def written(self, column: str) -> str:
+        """Return how a formula writes them, with the column as it is given."""
+        return f"{column}=~{' + '.join(self.terms)}"
 
 
 @dataclass(frozen=True)
@@ -22,16 +42,20 @@ class LatentFactors:
         The columns of those that have scores, and of those that have loadings.
     rank
         How many latent factors.
+    predictors
+        What the scores or loadings of a column's levels depend on.
 
     Raises
     ------
     SpecError
-        If the rank is not a positive whole number, or both columns are the same.
+        If the rank is not a positive whole number, or both columns are the same, or
+        predictors are of another column.
     """
 
     scores_of: str
     loadings_of: str
     rank: int = 1
+    predictors: tuple[LevelPredictors, ...] = ()
 
     def __post_init__(self) -> None:
         """Check the rank and that there are two sides."""
@@ -45,11 +69,28 @@ class LatentFactors:
                 f"factors() has {quote(self.scores_of)} twice and needs two columns, "
                 "such as users and items."
             )
+        predicted = [each.column for each in self.predictors]
+        for column in predicted:
+            if column not in self.columns:
+                raise SpecError(
+                    f"factors() has predictors of {quote(column)}, and its columns are "
+                    f"{quote_list(self.columns)}.{suggestion(column, self.columns)}"
+                )
+            if predicted.count(column) > 1:
+                raise SpecError(
+                    f"factors() has two formulas for {quote(column)}. Write one, as in "
+                    "user=~age + sex."
+                )
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns of labels that the term needs."""
         return self.scores_of, self.loadings_of
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """The predictors of all columns."""
+        return tuple(text for each in self.predictors for text in each.terms)
 
     @property
     def coefficients(self) -> str:
@@ -68,7 +109,10 @@ class LatentFactors:
 
     def written(self, columns: Iterable[str]) -> str:
         """Return how a formula writes the term, with its columns as they are given."""
-        return f"factors({', '.join(columns)}, rank={self.rank})"
+        names = dict(zip(self.columns, columns, strict=True))
+        given = [*names.values(), f"rank={self.rank}"]
+        given += [each.written(names[each.column]) for each in self.predictors]
+        return f"factors({', '.join(given)})"
 
     def __str__(self) -> str:
         """Return how a formula writes it."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from stanpool.data.design.design import Design, FactorDesign, ParameterDesign
+from stanpool.data.design.predictors.latent_factors import LatentDesign
 from stanpool.data.design.predictors.uncertain import UncertainDesign
 from stanpool.language.family import FAMILIES, FamilyParameter
 from stanpool.language.model_spec import ModelSpec
@@ -27,6 +28,7 @@ from stanpool.model.priors.formula_defaults import (
     dependence_prior,
     parameters_of_formula,
 )
+from stanpool.model.priors.of_terms.factors import means_with_defaults
 from stanpool.model.priors.of_terms.lengthscales import lengthscales_with_defaults
 from stanpool.model.priors.of_terms.residuals import residuals_with_defaults
 from stanpool.model.priors.of_terms.steps import steps_with_defaults
@@ -86,6 +88,8 @@ def parameters_with_defaults(spec: ModelSpec, design: Design) -> Iterator[Defaul
         rule = f"default: {scales.rules['special']}"
         prior = _exponential(scales.group)
         yield term.scale_class, None, [term.scale_class], prior, rule
+        if isinstance(term, LatentDesign) and term.means is not None:
+            yield from means_with_defaults(term.means, term.rank)
     own_formulas = {own.parameter for own in design.formulas}
     if spec.has_sigma and "sigma" not in own_formulas:
         # On the scale of the outcome, whatever the link.

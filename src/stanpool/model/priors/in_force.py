@@ -51,6 +51,7 @@ from stanpool.language.family import FAMILIES
 from stanpool.language.model_spec import ModelSpec
 from stanpool.language.prior import ParameterClass, Prior, parameter_classes
 from stanpool.model.priors.defaults import hyperparameters, parameters_with_defaults
+from stanpool.model.priors.of_terms.factors import check_symmetric
 from stanpool.model.priors.of_terms.residuals import within_residuals
 
 if TYPE_CHECKING:
@@ -189,6 +190,8 @@ def resolve_priors(
             source = SET_BY_USER
             _check_support(found, prior, parameter_class, spec)
             prior = within_residuals(design, found, parameter_class, prior)
+            if parameter_class == "beta_factors" and label is not None:
+                check_symmetric(found, parameter_class, label, prior)
         notes = _notes(spec, design, parameter_class, label, prior)
         note = "; ".join(each for each in notes if each)
         rows.append(PriorRow(names[0], parameter_class, label, prior, source, note))

@@ -127,6 +127,7 @@ def _program_name(template: str, structure: Structure) -> str:
     parts += structure.special
     parts.append("sampled" if structure.samples_values else "")
     parts.append("means" if structure.means_of_values else "")
+    parts.append("predicted" if structure.means_of_factors else "")
     for own in structure.parameters:
         parts.append(f"{own.parameter}_formula")
         parts.append("smooths" if own.smooths else "")

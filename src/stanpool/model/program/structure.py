@@ -132,6 +132,8 @@ class Structure:
         Whether values of predictors that are not known are integrated out.
     means_of_values
         Whether there are predictors of their means.
+    means_of_factors
+        Whether there are predictors of scores or loadings on latent factors.
     parameters
         The family's parameters that have formulas.
     residual
@@ -173,6 +175,7 @@ class Structure:
     special: tuple[str, ...] = ()
     integrates_values: bool = False
     means_of_values: bool = False
+    means_of_factors: bool = False
     parameters: tuple[ParameterStructure, ...] = ()
     residual: str | None = None
     residual_correlation: str = ""
@@ -343,6 +346,7 @@ _VARIABLES: Mapping[str, tuple[str, str | None]] = {
     "nu_u": ("nu_u", None),
     "rho_u": ("rho_u", None),
     "loading_scale": ("loading_scale", None),
+    "beta_factors": ("beta_factors", "R * K_factors"),
     "mean_x": ("mean_x", "U"),
     "sd_x": ("sd_x", "U"),
     "beta_x": ("beta_x", "K_x"),
@@ -484,6 +488,7 @@ def structure_of(
         special=tuple(term.kind for term in design.special),
         integrates_values=spec.integrates_values,
         means_of_values=any(each.terms for each in spec.uncertain),
+        means_of_factors=any(term.has_means for term in design.special),
         parameters=tuple(map(_structure_of_parameter, design.formulas)),
         residual=pooled if design.residual is not None else None,
         residual_correlation=design.residual_correlation.kind.name

@@ -31,6 +31,7 @@ from stanpool.data.design.design import (
     ParameterDesign,
     SpecialTerm,
 )
+from stanpool.data.design.predictors.latent_factors import LatentDesign
 from stanpool.data.design.predictors.uncertain import UncertainDesign
 from stanpool.data.matrix.term_matrix import SmoothScale
 from stanpool.language.family import FAMILIES
@@ -63,8 +64,7 @@ class Scaling:
     formulas
         The same of the predictors of parameters that have formulas.
     values
-        By what variables of predictors whose values are not all known are multiplied,
-        by their names.
+        By what variables of terms of other kinds are multiplied, by their names.
     """
 
     population: Array
@@ -141,6 +141,9 @@ class Scaling:
 
     def _special(self, term: SpecialTerm) -> SpecialTerm:
         """Return a term of another kind as Stan sees it."""
+        if isinstance(term, LatentDesign) and term.means is not None:
+            unit = self.values["beta_factors"][: len(term.means.labels)]
+            return replace(term, means=term.means.in_units(unit))
         if not isinstance(term, UncertainDesign):
             return term
         unit = 1.0 / self.values["mean_x"]
@@ -308,9 +311,9 @@ def scaling_of(spec: ModelSpec, design: Design, priors: Iterable[PriorRow]) -> S
 def _scaling_of_values(
     design: Design, of_label: Mapping[str, float], may_scale: bool
 ) -> dict[str, Array]:
-    """Choose by what variables of values that are not all known are multiplied.
+    """Choose by what variables of terms of other kinds are multiplied.
 
-    The values are divided by what their columns are divided by.
+    Values that are not all known are divided by what their columns are divided by.
     """
     found = dict[str, Array]()
     for term in design.special:
@@ -318,9 +321,16 @@ def _scaling_of_values(
             unit = np.array([of_label[name] for name in term.names])
             powers = [_power_of_ten(float(np.std(z))) for z in term.X.T]
             of_X = np.array(powers) if may_scale else np.ones(len(powers))
-            found = {"mean_x": 1.0 / unit, "sd_x": 1.0 / unit}
+            found |= {"mean_x": 1.0 / unit, "sd_x": 1.0 / unit}
             found["beta_x"] = of_X / unit[term.of]
             found["true_x"] = (1.0 / unit)[term.unknown[1]]
+        elif isinstance(term, LatentDesign) and term.means is not None:
+            powers = [
+                _power_of_ten(float(np.std(term.means.levels[of][:, k])))
+                for k, of in enumerate(term.means.of.tolist())
+            ]
+            unit = np.array(powers) if may_scale else np.ones(len(powers))
+            found["beta_factors"] = np.tile(unit, term.rank)
     return found
 
 

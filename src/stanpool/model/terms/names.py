@@ -19,7 +19,7 @@ WITH_ZEROS = frozenset({"latent"})
 
 def reserved() -> set[str]:
     """Return the names that every posterior keeps for what is in the model itself."""
-    of_terms = ("varying", "smooth", "population", "uncertain")
+    of_terms = ("varying", "smooth", "population", "uncertain", "latent")
     own = {
         name
         for name, known in parameter_classes().items()

@@ -61,7 +61,7 @@ class UnseenGroups:
 
 @dataclass(frozen=True, eq=False)
 class NewLevels:
-    """What a term adds to linear predictors of new levels: a distribution about 0.
+    """What a term adds to linear predictors of new levels: a distribution.
 
     It is normal given its variance. Where several columns have new levels, the variance
     differs between these: it is a chi-squared variable times ``variance``.
@@ -69,10 +69,30 @@ class NewLevels:
     Attributes
     ----------
     variance
-        Shape ``(S, rows)``.
+        Shape ``(S, rows)``; of an even mixture of normal distributions ``(points, S,
+        rows)``.
     degrees
         The degrees of freedom of the chi-squared variable; 0 without one.
+    mean
+        The mean, in the shape of the variance; None for 0.
     """
 
     variance: Array
     degrees: int = 0
+    mean: Array | None = None
+
+    @property
+    def parts(self) -> list[tuple[Array | float, Array]]:
+        """The means and the variances of the normal distributions that are mixed."""
+        mean = np.zeros(()) if self.mean is None else self.mean
+        if self.variance.ndim == 2:
+            return [(mean, self.variance)]
+        means = np.broadcast_to(mean, self.variance.shape)
+        return [*zip(means, self.variance, strict=True)]
+
+    @property
+    def average(self) -> Array | float:
+        """The mean of the distribution, shape ``(S, rows)`` if it is not 0."""
+        if self.mean is None:
+            return 0.0
+        return self.mean if self.mean.ndim == 2 else np.asarray(self.mean.mean(axis=0))

@@ -9,6 +9,11 @@ product has the same prior and posterior whoever the anchors are [2]_. They are 
 from a pilot estimate, far from zero and from each other's multiples: so reflections,
 of which one half is cut off, are far away, too.
 
+Means that are linear functions of predictors are rotated with the rest. Their
+coefficients have normal priors about 0, with one scale for all factors, which no
+rotation changes: so the same holds with the density that loadings about their means
+have at the triangle, its zeros among them.
+
 References
 ----------
 .. [1] Geweke and Zhou (1996). Measuring the pricing error of the arbitrage pricing
@@ -30,6 +35,11 @@ from stanpool.base.arrays import Array
 from stanpool.base.errors import DataError, quote
 from stanpool.data.design.design import Side, read_only
 from stanpool.data.design.groups import groups_of
+from stanpool.data.design.predictors.level_predictors import (
+    LevelMeans,
+    build_level_means,
+)
+from stanpool.data.matrix.evaluation import Functions
 from stanpool.language.special.latent_factors import LatentFactors
 
 _SWEEPS = 20
@@ -51,6 +61,8 @@ class LatentDesign:
     anchors
         Those with loadings in the order in which Stan sees them. The first R anchor
         the rotation: their loadings are a triangle with a positive diagonal.
+    means
+        The predictors of scores and loadings, if they have any.
     kind, name, scale_class
         As of every ``SpecialTerm``.
     """
@@ -63,6 +75,7 @@ class LatentDesign:
     loaded: np.ndarray
     rank: int
     anchors: np.ndarray
+    means: LevelMeans | None = None
     kind: str = "latent"
     name: str = "factors"
     scale_class: str = "loading_scale"
@@ -80,6 +93,32 @@ class LatentDesign:
             Side(self.loadings_of, self.loading_labels, self.loaded),
         )
 
+    @property
+    def has_means(self) -> bool:
+        """Whether scores or loadings have predictors."""
+        return self.means is not None
+
+    @property
+    def rows_of_values(self) -> tuple[str, ...]:
+        """No dimensions of the posterior run over rows of the data."""
+        return ()
+
+    def take(self, rows: np.ndarray | slice) -> LatentDesign:
+        """Return the term of some rows."""
+        means = None if self.means is None else self.means.take(rows)
+        return replace(
+            self,
+            scored=read_only(self.scored[rows]),
+            loaded=read_only(self.loaded[rows]),
+            means=means,
+        )
+
+    def of_new(self, frame: pd.DataFrame) -> LatentDesign:
+        """Return the term with the predictors of new rows."""
+        if self.means is None:
+            return self
+        return replace(self, means=self.means.of_new(frame))
+
     def with_sides(self, sides: Sequence[Side]) -> LatentDesign:
         """Return the term of other rows, or with other labels."""
         scores, loadings = sides
@@ -93,14 +132,15 @@ class LatentDesign:
 
 
 def build_latent(
-    term: LatentFactors, frame: pd.DataFrame, y: np.ndarray
+    term: LatentFactors, frame: pd.DataFrame, y: np.ndarray, functions: Functions
 ) -> LatentDesign:
     """Build the sides of the latent factors, and choose anchors of their rotation.
 
     Raises
     ------
     DataError
-        If a side has fewer levels than there are factors.
+        If a side has fewer levels than there are factors, or predictors of its levels
+        are not constant within them.
     """
     score_labels, scored = groups_of((term.scores_of,), frame)
     loading_labels, loaded = groups_of((term.loadings_of,), frame)
@@ -115,6 +155,10 @@ def build_latent(
             )
     shape = len(score_labels), len(loading_labels)
     estimate = quick_estimate(y, scored, loaded, shape, term.rank)
+    sides = (
+        Side(term.scores_of, score_labels, scored),
+        Side(term.loadings_of, loading_labels, loaded),
+    )
     return LatentDesign(
         scores_of=term.scores_of,
         score_labels=score_labels,
@@ -124,6 +168,7 @@ def build_latent(
         loaded=read_only(loaded),
         rank=term.rank,
         anchors=read_only(anchors_of(estimate[1])),
+        means=build_level_means(term.predictors, sides, frame, functions),
     )
 
 

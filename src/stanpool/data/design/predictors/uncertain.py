@@ -104,6 +104,11 @@ class UncertainDesign:
         return ()
 
     @property
+    def has_means(self) -> bool:
+        """False, as there are no levels."""
+        return False
+
+    @property
     def rows_of_values(self) -> tuple[str, ...]:
         """The dimensions of the values that are not known, in the posterior."""
         return tuple(each.rows for each in self.predictors)

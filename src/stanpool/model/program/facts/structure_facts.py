@@ -70,6 +70,7 @@ def facts_of(structure: Structure) -> dict[str, Any]:
         integrates_values=structure.integrates_values,
         samples_values=structure.samples_values,
         means_of_values=structure.means_of_values,
+        means_of_factors=structure.means_of_factors,
         any_fixed=any(block.is_composed for block in blocks.values()),
         makes_coefficients=any(block.is_composed for block in blocks.values())
         or structure.has_free()
