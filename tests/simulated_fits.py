@@ -224,6 +224,7 @@ def fit_of_points(
             "scores": stacked([each.scores for each in latent]),
             "loadings": stacked([each.scale * each.loadings for each in latent]),
             "loading_scale": stacked([each.scale for each in latent]),
+            "beta_factors": stacked([each.beta.T.ravel() for each in latent]),
         }
     values = [each.values for each in points if each.values is not None]
     if values:

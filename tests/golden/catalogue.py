@@ -132,6 +132,7 @@ STRUCTURES = (
     ("y ~ x1 + u + (1 + x1 | g)", {"residual": "g"}),
     ("hits | trials(shots) ~ 0 + u + x1:u + (1 + x1 || g)", {"family": "binomial"}),
     ("y ~ x1 + (1 | g) + factors(g, h, rank=2)", {}),
+    ("y ~ x1 + (1 | g) + factors(g, h, rank=2, g=~u + era, h=~size)", {}),
 )
 
 # Groups are centered as far as their own data go; each of the structures above, too.
@@ -305,6 +306,7 @@ PARTS = (
         {"family": "zero_inflated_negative_binomial"},
     ),
     ("win ~ x1 + (1 | h) + factors(h, g)", {"family": "bernoulli"}),
+    ("win ~ x1 + (1 | h) + factors(h, g, h=~size)", {"family": "bernoulli"}),
     ("grade ~ x1 + (1 | h) + factors(h, g)", {"family": "ordinal"}),
     (
         "grade ~ x1 + (1 | g) + (1 | mm(h, g_2))",
@@ -678,6 +680,7 @@ def _small_data() -> pd.DataFrame:
         least_seen=frame["count"] * (np.arange(rows) % 3 > 0) + np.arange(rows) % 2,
         most_seen=2 + frame["count"] + np.arange(rows) % 4,
         era=np.where(frame["g"] < "c", "old", "new"),  # constant within g
+        size=frame["h"].map({"u": 20.0, "v": -130.0, "w": 80.0}),  # within h
     )
 
 

@@ -81,11 +81,15 @@ class Varying:
 
 @dataclass(frozen=True)
 class Latent:
-    """Scores, loadings over their scale (anchors first), and the scale."""
+    """Scores, loadings over their scale (anchors first), and the scale.
+
+    The coefficients of predictors have a column for each factor.
+    """
 
     scores: np.ndarray
     loadings: np.ndarray
     scale: float
+    beta: np.ndarray = field(default_factory=lambda: np.zeros((0, 1)))
 
 
 @dataclass(frozen=True)
@@ -319,7 +323,11 @@ def _random_latent(model: sp.Model, rng: np.random.Generator) -> Latent | None:
     loadings = np.tril(rng.normal(size=(len(latent.loading_labels), latent.rank)))
     np.fill_diagonal(loadings, rng.lognormal(size=latent.rank))
     scores = rng.normal(size=(len(latent.score_labels), latent.rank))
-    return Latent(scores, loadings, rng.lognormal())
+    labels = () if latent.means is None else latent.means.labels
+    beta = rng.normal(size=(len(labels), latent.rank))
+    for k, label in enumerate(labels):
+        beta[k] *= model.priors[f"beta_factors[{label}, 1]"].prior.arguments[1]
+    return Latent(scores, loadings, rng.lognormal(), beta)
 
 
 def _random_chol(
@@ -368,7 +376,7 @@ def log_density(model: sp.Model, data: pd.DataFrame, at: Point) -> float:
             total += _log_of_population(model, factor, varying, deviations)
             total += _log_jacobian(model, varying, number)
         if at.latent is not None:
-            total += _log_latent(at.latent)
+            total += _log_latent(model, data, at.latent)
         if model.design.residual is not None:
             total += _log_density_of_residual_scales(at)
     return float(total)
@@ -524,6 +532,7 @@ def stan_parameters(model: sp.Model, data: pd.DataFrame, at: Point) -> dict[str,
     if at.latent is not None:
         found |= {"scores": at.latent.scores, "z_loadings": at.latent.loadings}
         found["loading_scale"] = at.latent.scale
+        found["beta_factors"] = at.latent.beta.T.ravel()
     if model.design.residual is not None:
         assert at.sigmas is not None
         found["sigma_j"] = at.sigmas
@@ -1340,6 +1349,9 @@ def _log_prior(model: sp.Model, data: pd.DataFrame, at: Point) -> float:
         total += log[name](cutpoint)
     if at.latent is not None:
         total += log["loading_scale"](at.latent.scale)
+        coefficients = [name for name in log if name.startswith("beta_factors")]
+        for name, value in zip(coefficients, at.latent.beta.T.flat, strict=True):
+            total += log[name](value)
     total += _log_dirichlet(model, at.cutpoint - means @ at.beta)
     if model.structure.residual == "pooled":
         (name,) = (name for name in log if name.startswith("tau_sigma"))
@@ -1435,19 +1447,45 @@ def _stan_parameters_of_smooths(
     }
 
 
-def _log_latent(at: Latent) -> float:
+def _log_latent(model: sp.Model, data: pd.DataFrame, at: Latent) -> float:
     """Log density of normal scores, and of normal loadings turned into a triangle.
 
     The rotation that does it leaves normals below the diagonal and a chi with R - r
     degrees of freedom on it: the R factor of a QR decomposition (Muirhead 1982,
-    theorem 3.2.14).
+    theorem 3.2.14). Of loadings with means, the density of the whole matrix, with the
+    zeros above the diagonal, takes the place of that of a matrix about 0.
     """
     rank = at.scores.shape[1]
     below = at.loadings[np.tril_indices_from(at.loadings, k=-1)]
-    total = stats.norm.logpdf(at.scores).sum() + stats.norm.logpdf(below).sum()
+    total = stats.norm.logpdf(below).sum()
     for r in range(rank):
         total += stats.chi.logpdf(at.loadings[r, r], rank - r)
-    return float(total)
+    of_scores, of_loadings = _means_of_factors(model, data, at)
+    total += stats.norm.logpdf(at.scores, of_scores).sum()
+    total += stats.norm.logpdf(at.loadings, of_loadings).sum()
+    return float(total - stats.norm.logpdf(at.loadings).sum())
+
+
+def _means_of_factors(
+    model: sp.Model, data: pd.DataFrame, at: Latent
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the means of scores, and of loadings over their scale, anchors first."""
+    latent = latent_design(model)
+    assert latent is not None
+    means = np.zeros_like(at.scores), np.zeros_like(at.loadings)
+    labelled = latent.means.labels if latent.means else ()
+    for label, beta in zip(labelled, at.beta, strict=True):
+        column, _, predictor = label.partition(", ")
+        place = (latent.scores_of, latent.loadings_of).index(column)
+        name, _, level = predictor.removesuffix("]").partition("[T.")
+        of_rows = data[name] == level if level else data[name]
+        of_levels = of_rows.astype(float).groupby(data[column]).first()
+        about = of_levels - of_levels.mean()
+        labels = latent.score_labels
+        if place:
+            labels = [latent.loading_labels[number] for number in latent.anchors]
+        means[place][:] += np.outer(about[list(labels)], beta)
+    return means
 
 
 def _log_dirichlet(model: sp.Model, cutpoint: np.ndarray) -> float:

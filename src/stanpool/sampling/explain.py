@@ -19,6 +19,7 @@ from stanpool.data.design.centers import uncentering_matrix
 from stanpool.data.design.covariance.neighbours import Neighbours
 from stanpool.data.design.design import FactorDesign
 from stanpool.data.design.outcome import said_of_gaps, said_of_success
+from stanpool.data.design.predictors.latent_factors import LatentDesign
 from stanpool.data.design.predictors.uncertain import UncertainDesign
 from stanpool.data.matrix.smooths.monotonic import Monotonic
 from stanpool.engine.values.settings import SampleSettings
@@ -91,6 +92,7 @@ variances set their first mass matrix
         *_processes(model),
         *_monotonic_effects(model),
         *_unknown_values(model),
+        *_means_of_factors(model),
         *_rows(model),
         _priors(model),
         *_restrictions(model),

@@ -104,7 +104,8 @@ def latent_at(model: sp.Model, at: dict[str, np.ndarray]) -> Latent | None:
         return None
     loadings = at[f"loadings_{latent.loadings_of}"][latent.anchors]
     scale = float(at["loading_scale"])
-    return Latent(at[f"scores_{latent.scores_of}"], loadings / scale, scale)
+    beta = at.get("beta_factors", np.zeros((0, latent.rank)))
+    return Latent(at[f"scores_{latent.scores_of}"], loadings / scale, scale, beta)
 
 
 @pytest.mark.parametrize("name", each_model(NOT_CATEGORICAL))

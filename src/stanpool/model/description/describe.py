@@ -19,7 +19,13 @@ from dataclasses import replace
 import pandas as pd
 
 from stanpool.data.design.centers import labels_of_group_predictors
-from stanpool.data.design.design import FactorDesign, ParameterDesign
+from stanpool.data.design.design import (
+    FactorDesign,
+    ParameterDesign,
+    Side,
+    SpecialTerm,
+)
+from stanpool.data.design.predictors.latent_factors import LatentDesign
 from stanpool.data.design.predictors.uncertain import UncertainDesign
 from stanpool.data.matrix.term_matrix import SmoothScale
 from stanpool.language.expression import Call as CallNode
@@ -375,9 +381,35 @@ def _groups(symbols: Symbols) -> Iterator[Statement]:
         for letter, side in zip((SCORE, LOADING), term.sides, strict=True):
             at = symbols.letters[side.column]
             scale = number(1) if letter == SCORE else Indexed(Symbol("lambda"))
-            right = call("Normal", number(0), scale)
+            mean = _mean_of_levels(symbols, term, side, at)
+            said = "with predictors about their means over levels" if mean else ""
+            if mean and letter == LOADING:
+                mean = times(scale, mean)
+            right = call("Normal", mean or number(0), scale)
             left = Indexed(letter, at=(LATENT, at))
-            yield Statement("groups", left, "~", right, (LATENT.name, at.name))
+            yield Statement("groups", left, "~", right, (LATENT.name, at.name), said)
+
+
+def _mean_of_levels(
+    symbols: Symbols, term: SpecialTerm, side: Side, at: Symbol
+) -> Math | None:
+    """Return the mean of what a level has on factors, over its scale; None for 0."""
+    if not isinstance(term, LatentDesign) or term.means is None:
+        return None
+    place = [each.column for each in term.sides].index(side.column)
+    labels = [
+        label
+        for label, of in zip(term.means.labels, term.means.of, strict=True)
+        if of == place
+    ]
+    terms = [
+        times(
+            symbols.of_factors(label),
+            symbols.predictor(label.removeprefix(f"{side.column}, "), at),
+        )
+        for label in labels
+    ]
+    return total(terms) if terms else None
 
 
 def _of_values_of_predictors(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from stanpool.data.design.design import ParameterDesign
@@ -24,6 +24,7 @@ from stanpool.model.description.notation import (
 )
 from stanpool.model.description.symbols import (
     CATEGORY,
+    LATENT,
     PREDICTOR,
     Symbols,
     symbol_of_parameter,
@@ -76,6 +77,11 @@ def prior_statements(
                 said = f"probabilities of the categories; {row.note}".rstrip("; ")
                 left, cutpoints = Indexed(Symbol("pi")), _CUTPOINTS
                 yield Statement("priors", left, "~", right, (), said, cutpoints)
+        elif row.parameter_class == "beta_factors":
+            of_all, _, factor = row.parameter.removesuffix("]").rpartition(", ")
+            if factor == "1":  # all factors have the same
+                every = replace(row, parameter=f"{of_all}]")
+                yield _statement(every, _parameter(symbols, row))
         else:
             yield _statement(row, _parameter(symbols, row))
 
@@ -193,6 +199,9 @@ def _parameter(symbols: Symbols, row: PriorRow) -> _Parameter:
             return _Parameter(symbols.matrix("rho", factor.factor))
         case "mean_x" | "sd_x" | "beta_x" if row.label is not None:
             return _Parameter(_of_values(symbols, known, row.label))
+        case "beta_factors" if row.label is not None:
+            label = row.label.rpartition(", ")[0]
+            return _Parameter(symbols.of_factors(label), (LATENT.name,))
         case "residual_rho":
             return _Parameter(Indexed(Symbol("rho")))
         case "loading_scale":

@@ -163,6 +163,17 @@ class Symbols:
         of: tuple[Math, ...] = (Label(label),) if label else ()
         return Indexed(Symbol(letter), of, above=(Label(column),))
 
+    def of_factors(self, label: str) -> Indexed:
+        """Return the coefficient of a predictor of what levels have on factors.
+
+        Parameters
+        ----------
+        label
+            The column of the levels and the predictor, such as ``"user, age"``.
+        """
+        column, _, predictor = label.partition(", ")
+        return Indexed(Symbol("beta"), (Label(predictor),), (LATENT,), (Label(column),))
+
     def matrix(self, name: str, factor: str, *, parameter: str = "mean") -> Indexed:
         """Return the symbol of a factor's covariances or correlations."""
         return Indexed(Symbol(name), above=self._above(factor, parameter))
