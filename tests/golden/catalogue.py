@@ -680,7 +680,7 @@ def _small_data() -> pd.DataFrame:
         least_seen=frame["count"] * (np.arange(rows) % 3 > 0) + np.arange(rows) % 2,
         most_seen=2 + frame["count"] + np.arange(rows) % 4,
         era=np.where(frame["g"] < "c", "old", "new"),  # constant within g
-        size=frame["h"].map({"u": 20.0, "v": -130.0, "w": 80.0}),  # within h
+        size=frame["h"].map({"u": 2.0, "v": -3.0, "w": 0.8}),  # within h
     )
 
 

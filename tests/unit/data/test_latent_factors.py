@@ -11,14 +11,15 @@ from scipy import stats
 
 import stanpool as sp
 from golden.catalogue import models, small_data
-from simulated_fits import fit_of_points
+from simulated_fits import fit_of_points, fit_of_prior
 from stanpool.data.design.predictors.latent_factors import (
     anchors_of,
     as_triangle,
     quick_estimate,
 )
 from stanpool.language.formulas.formula import parse_formula
-from stanpool.language.special.latent_factors import LatentFactors
+from stanpool.language.formulas.formula_text import formula_of
+from stanpool.language.special.latent_factors import LatentFactors, LevelPredictors
 from stanpool.model.terms.special.latent import points_around
 
 NAME = "partial_pooling_gaussian_noncentered_latent"
@@ -182,6 +183,168 @@ class TestPrediction:
         fit, _ = fit_of_points(models()[NAME])
         with pytest.raises(sp.SpecError, match="cannot be integrated out"):
             fit.loo(unit="group")
+
+
+PREDICTED = "y ~ x1 + (1 | g) + factors(g, h, rank=2, g=~u + era, h=~size)"
+
+
+class TestPredictors:
+    def test_are_read_and_written_back(self) -> None:
+        text = "y ~ factors(user, `my item`, `my item`=~genre, user=~age + a:b)"
+        read = parse_formula(text).latent
+        assert read is not None
+        assert read.predictors == (
+            LevelPredictors("my item", ("genre",)),
+            LevelPredictors("user", ("age", "a:b")),
+        )
+        model = sp.Model(PREDICTED, small_data())
+        assert "factors(g, h, rank=2, g=~u + era, h=~size)" in repr(model)
+        again = parse_formula(formula_of(model.spec))
+        assert again.latent == model.spec.latent
+
+    @pytest.mark.parametrize(
+        ("term", "said"),
+        [
+            ("factors(g, h, g=~x1)", "'x1' as a predictor of the levels of 'g'"),
+            ("factors(g, h, g=~x1)", "constant within each g"),
+            ("factors(g, h, g=~u + I(2 * u))", "follow from each other"),
+            ("factors(g, h, g_2=~u)", "predictors of 'g_2', and its columns are"),
+            ("factors(g, h, g=~u, g=~era)", "two formulas for 'g'"),
+            ("factors(g, h, g=~0 + u)", "without intercept"),
+            ("factors(g, h, g=~s(u))", "bs(z, df=5) is a curve"),
+            ("factors(g, h, g=~(1 | h))", "groups and offsets"),
+            ("factors(g, h, g=u)", "as in user=~age"),
+        ],
+    )
+    def test_what_cannot_be_is_said(self, term: str, said: str) -> None:
+        with pytest.raises(sp.StanpoolError) as refused:
+            sp.Model(f"y ~ 1 + (1 | g) + {term}", small_data())
+        assert said in str(refused.value)
+
+    @pytest.mark.parametrize(
+        ("name", "prior", "said"),
+        [
+            ("beta_factors", "student_t(4, 0, 1)", "only a normal prior about 0"),
+            ("beta_factors", "normal(1, 1)", "only a normal prior about 0"),
+            ("beta_factors", "normal(0, 1, lb=0)", "only a normal prior about 0"),
+            ("beta_factors[g, u, 1]", "normal(0, 1)", "Set it on 'beta_factors[g, u]'"),
+        ],
+    )
+    def test_priors_that_a_rotation_changes_are_refused(
+        self, name: str, prior: str, said: str
+    ) -> None:
+        with pytest.raises(sp.SpecError) as refused:
+            sp.Model(PREDICTED, small_data(), priors={name: prior})
+        assert said in str(refused.value)
+
+    def test_have_priors_on_the_scale_of_the_predictors(self) -> None:
+        model = sp.Model(
+            PREDICTED, small_data(), priors={"beta_factors[h, size]": "normal(0, 0.7)"}
+        )
+        u = [0.5, -1.0, 2.0, 0.1]  # of the levels of g
+        for factor in (1, 2):
+            prior = model.priors[f"beta_factors[g, u, {factor}]"].prior
+            assert prior.arguments[1] == pytest.approx(1 / np.std(u, ddof=1), rel=5e-3)
+            own = model.priors[f"beta_factors[h, size, {factor}]"]
+            assert str(own.prior) == "normal(0, 0.7)"
+
+    def test_of_rows_move_the_levels_of_rows(self) -> None:
+        """What a level has stays its deviation from the mean of its predictors."""
+        fit = fit_of_prior(sp.Model(PREDICTED, small_data()))
+        rows = small_data().iloc[[3, 0, 12]]
+        np.testing.assert_allclose(fit.linpred(rows), fit.linpred()[..., [3, 0, 12]])
+        moved = fit.linpred(rows.assign(u=rows["u"] + 2.0)) - fit.linpred(rows)
+        beta = fit.posterior["beta_factors"].sel(predictor_of_factors="g, u")
+        loadings = fit.posterior["loadings_h"].sel(h=list(rows["h"]))
+        want = 2.0 * (beta * loadings).sum("latent")
+        np.testing.assert_allclose(moved, want)
+        with pytest.raises(sp.DataError, match="'size'"):
+            fit.linpred(rows.drop(columns="size"))
+
+    def test_give_new_levels_their_means_and_the_spread_of_the_population(self) -> None:
+        fit = fit_of_prior(sp.Model(PREDICTED, small_data()), chains=1, draws=2000)
+        new = small_data().iloc[:1].assign(g="nobody", u=1.5, era="new")
+        post = fit.posterior
+        about = {"g, u": 1.5 - 0.4, "g, era[T.old]": -0.5}
+        mean = sum(
+            at * post["beta_factors"].sel(predictor_of_factors=label)
+            for label, at in about.items()
+        )
+        loadings = post["loadings_h"].sel(h="u")
+        base = post["Intercept"] + post["beta"].sel(coefficient="x1") * new["x1"].item()
+        found = fit.linpred(new, new_groups="zero")[..., 0]
+        np.testing.assert_allclose(found, base + (mean * loadings).sum("latent"))
+        drawn = fit.linpred(new, new_groups="population", seed=2)[..., 0] - found
+        sd = np.sqrt(
+            post["tau_g"].isel(g_coefficient=0) ** 2 + np.square(loadings).sum("latent")
+        )
+        z = (drawn / sd).to_numpy().ravel()
+        assert stats.kstest(z, "norm").pvalue > 1e-3
+
+    def test_averages_over_new_levels_are_integrals(self) -> None:
+        formula = f"win {PREDICTED[1:]}"
+        model = sp.Model(formula, small_data(), family="bernoulli", link="probit")
+        fit = fit_of_prior(model, chains=1, draws=2)
+        rows = {"x1": [0.7], "u": [0.1], "era": ["new"], "size": [0.8]}
+        post = fit.posterior.isel(chain=0)
+        beta = post["beta_factors"].to_numpy()
+        eta = (post["Intercept"] + 0.7 * post["beta"].isel(coefficient=0)).to_numpy()
+        of_g = np.einsum("sk,skr->sr", np.tile([-0.3, -0.5], (2, 1)), beta[:, :2])
+        of_h = beta[:, 2] * (0.8 - np.mean([2.0, -3.0, 0.8]))
+        scale, tau = post["loading_scale"].to_numpy(), post["tau_g"].to_numpy()[:, 0]
+        # Of new persons and known items: normal.
+        known = fit.predictions(
+            newdata={**rows, "h": ["v"], "size": [-3.0]},
+            groups={"g": "population"},
+            as_draws=True,
+        ).to_numpy()
+        assert known.shape[-1] == 2
+        loadings = post["loadings_h"].sel(h="v").to_numpy()
+        sd = np.sqrt(1 + tau**2 + np.square(loadings).sum(axis=1))
+        want = stats.norm.cdf((eta + (of_g * loadings).sum(axis=1)) / sd)
+        np.testing.assert_allclose(known[0], want, rtol=1e-12)
+        # Of both new: a mixture, within the error of its 32 points.
+        found = fit.predictions(newdata=rows, as_draws=True).to_numpy()[0]
+        rng = np.random.default_rng(1)
+        for s in range(2):
+            scores = of_g[s] + rng.standard_normal((200_000, 2))
+            mean = eta[s] + scale[s] * scores @ of_h[s]
+            sd = np.sqrt(1 + tau[s] ** 2 + scale[s] ** 2 * np.square(scores).sum(1))
+            p = stats.norm.cdf(mean / sd)
+            assert abs(found[s] - p.mean()) < 4.5 * p.std() / np.sqrt(32)
+        linear = fit.predictions(newdata=rows, kind="linpred", as_draws=True)
+        want = eta + scale * (of_g * of_h).sum(axis=1)
+        np.testing.assert_allclose(linear.to_numpy()[0], want, rtol=1e-9)
+
+    def test_products_have_the_prior_of_free_normals_in_stan(self) -> None:
+        """Whoever the anchors are: the rotation takes the means along."""
+        model = sp.Model(
+            "y ~ (1 | g) + factors(g, h, rank=2, g=~u, h=~size)",
+            small_data(),
+            priors={"loading_scale": "lognormal(0, 0.001)"},
+        )
+        fit = model.fit(prior_only=True, draws=1500, seed=3, progress=False)
+        post = fit.posterior
+        products = (post["scores_g"] * post["loadings_h"]).sum("latent")
+        rng = np.random.default_rng(4)
+        (term,) = model.design.special
+        sd = [
+            model.priors[f"beta_factors[{x}, 1]"].prior.arguments[1]
+            for x in ("g, u", "h, size")
+        ]
+        beta = rng.normal(size=(50_000, 2, 2)) * np.array(sd)[:, None]
+        x, z = term.means.levels
+        scores = x @ beta + rng.normal(size=(50_000, 4, 2))
+        free = scores @ (z @ beta + rng.normal(size=(50_000, 3, 2))).swapaxes(1, 2)
+        for j in range(4):
+            for i in range(3):
+                own = np.log(np.abs(products.isel(g=j, h=i).to_numpy()))
+                want = np.log(np.abs(free[:, j, i]))
+                batches = own.reshape(-1, 50).mean(axis=1)
+                error = batches.std(ddof=1) / np.sqrt(len(batches))
+                assert abs(own.mean() - want.mean()) < 4.5 * np.hypot(
+                    error, want.std() / np.sqrt(len(want))
+                )
 
 
 def test_triangles_zeros_are_no_quantities() -> None:

@@ -56,6 +56,7 @@ class LevelsDesign:
     name: str = "levels"
     scale_class: str = "loading_scale"
     scales: int = 0
+    has_means: bool = False
 
     @property
     def sides(self) -> tuple[Side, ...]:
@@ -184,7 +185,11 @@ def test_modules_of_kinds_are_known_to_one_file() -> None:
             {
                 "data/design/build_design.py",
                 "model/terms/special/latent.py",
-                "density/rows.py",
+                "density/terms/factors.py",
+                "model/description/describe.py",
+                "model/priors/defaults.py",
+                "model/program/units.py",
+                "sampling/explain.py",
             },
         ),
     ):

@@ -109,6 +109,7 @@ OUTCOMES = (
     ("y | cens(c, y_high) ~ x1 + (1 | g)", {}),
     ("y | trunc(low, high) ~ x1", {"pooling": "complete"}),
     ("y ~ x1 + (1 | g) + factors(g, h, rank=2)", {}),
+    ("y ~ x1 + (1 | g) + factors(g, h, rank=2, g=~u)", {}),
 )
 
 
@@ -143,6 +144,27 @@ def test_units_of_the_outcome_are_only_shown(
     if plain.spec.cens:
         rows = np.where(plain.data["c"].to_numpy() == 0, 1.0, 0.0)
     np.testing.assert_allclose(new + rows * np.log(units), old, rtol=1e-7, atol=1e-7)
+
+
+def test_units_of_predictors_of_factors_are_only_shown() -> None:
+    """Stan sees the same, and the same draws predict the same, in other units."""
+    models = [
+        sp.Model(
+            "y ~ x1 + (1 | g) + factors(g, h, rank=2, g=~u, h=~size)",
+            small_data().assign(u=units * small_data()["u"]),
+        )
+        for units in (1.0, 1e4)
+    ]
+    plain, scaled = (each.stan_data() for each in models)
+    for name in ("X_scores", "X_loadings", "prior_beta_factors_scale"):
+        np.testing.assert_allclose(scaled[name], plain[name], rtol=1e-9)
+    before, after = (fit_of_prior(each) for each in models)
+    beta = [each.posterior["beta_factors"].to_numpy() for each in (before, after)]
+    np.testing.assert_allclose(beta[1][..., 0, :], beta[0][..., 0, :] / 1e4)
+    np.testing.assert_allclose(beta[1][..., 1, :], beta[0][..., 1, :])
+    np.testing.assert_allclose(after.linpred(), before.linpred(), rtol=1e-9)
+    for here, there in zip(*map(starting_values, (before, after)), strict=True):
+        np.testing.assert_allclose(there["beta_factors"], here["beta_factors"])
 
 
 def test_points_of_an_outcome_in_other_units_are_the_same_to_stan() -> None:
