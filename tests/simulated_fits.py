@@ -226,6 +226,12 @@ def fit_of_points(
             "loading_scale": stacked([each.scale for each in latent]),
             "beta_factors": stacked([each.beta.T.ravel() for each in latent]),
         }
+    tensor = [each.tensor for each in points if each.tensor is not None]
+    if tensor:
+        variables |= {
+            "factor_scale": stacked([each.scale for each in tensor]),
+            "z_factors": stacked([np.concatenate(each.scores) for each in tensor]),
+        }
     values = [each.values for each in points if each.values is not None]
     if values:
         variables |= {

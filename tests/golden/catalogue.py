@@ -133,6 +133,7 @@ STRUCTURES = (
     ("hits | trials(shots) ~ 0 + u + x1:u + (1 + x1 || g)", {"family": "binomial"}),
     ("y ~ x1 + (1 | g) + factors(g, h, rank=2)", {}),
     ("y ~ x1 + (1 | g) + factors(g, h, rank=2, g=~u + era, h=~size)", {}),
+    ("y ~ x1 + (1 | g) + factors(g, h, g_2, rank=2)", {}),
 )
 
 # Groups are centered as far as their own data go; each of the structures above, too.
@@ -307,6 +308,7 @@ PARTS = (
     ),
     ("win ~ x1 + (1 | h) + factors(h, g)", {"family": "bernoulli"}),
     ("win ~ x1 + (1 | h) + factors(h, g, h=~size)", {"family": "bernoulli"}),
+    ("win ~ x1 + (1 | h) + factors(h, g, g_2, rank=2)", {"family": "bernoulli"}),
     ("grade ~ x1 + (1 | h) + factors(h, g)", {"family": "ordinal"}),
     (
         "grade ~ x1 + (1 | g) + (1 | mm(h, g_2))",

@@ -104,6 +104,14 @@ class Evaluator:
                 return self.weights()[:, self.member]
             case Indexed(base=Words(text=text)) if text.startswith("w_"):
                 return self.weights(text.removeprefix("w_"))[:, self.member]
+            case Indexed(base=Symbol(name="s"), above=(Label(text=column),)):
+                (side,) = (
+                    x for x in self.design.special[0].sides if x.column == column
+                )
+                values = self.posterior[f"scores_{column}"].values
+                return values[:, side.index, self.latent]
+            case Indexed(base=Symbol(name="lambda"), at=(_,)):
+                return self.posterior["factor_scale"].values[:, self.latent, None]
             case Indexed(base=Symbol(name="s" | "l" as name)):
                 return self.product_part(math, name)
             case Indexed():

@@ -34,6 +34,7 @@ from stanpool.data.design.covariance.ancestry import Ancestry
 from stanpool.data.design.covariance.neighbours import Neighbours
 from stanpool.data.design.design import FactorDesign, ParameterDesign
 from stanpool.data.design.predictors.latent_factors import LatentDesign
+from stanpool.data.design.predictors.tensor_factors import TensorDesign, aligned
 from stanpool.data.matrix.smooths.process import Spectrum
 from statistical import values as of_values
 from statistical.values import Values
@@ -93,6 +94,21 @@ class Latent:
 
 
 @dataclass(frozen=True)
+class Tensor:
+    """Scores of the levels of each of three columns, and the scales of the factors."""
+
+    scores: tuple[np.ndarray, ...]
+    scale: np.ndarray
+
+    @property
+    def rms(self) -> np.ndarray:
+        """The root mean squares of the products over all combinations of levels."""
+        products = np.einsum("ar,br,cr->abcr", *self.scores)
+        squares = np.square(self.scale * products)
+        return np.asarray(np.sqrt(squares.mean(axis=(0, 1, 2))))
+
+
+@dataclass(frozen=True)
 class Formula:
     """The coefficients of a parameter that has a formula, and groups' deviations."""
 
@@ -125,6 +141,7 @@ class Point:
     kappa: float = 1.0
     cutpoint: np.ndarray = field(default_factory=lambda: np.zeros(1))
     latent: Latent | None = None
+    tensor: Tensor | None = None
     tau_s: np.ndarray = field(default_factory=lambda: np.zeros(0))
     lengthscale: np.ndarray = field(default_factory=lambda: np.zeros(0))
     steps: np.ndarray = field(default_factory=lambda: np.zeros(0))
@@ -176,6 +193,7 @@ def random_point(model: sp.Model, rng: np.random.Generator) -> Point:
         kappa=phi,
         cutpoint=_random_cutpoints(model, rng),
         latent=_random_latent(model, rng),
+        tensor=_random_tensor(model, rng),
         tau_s=rng.lognormal(size=len(design.mean.scaled)),
         beta_local=own_rng.lognormal(size=len(design.coefficients)),
         beta_global=own_rng.lognormal(),
@@ -330,6 +348,23 @@ def _random_latent(model: sp.Model, rng: np.random.Generator) -> Latent | None:
     return Latent(scores, loadings, rng.lognormal(), beta)
 
 
+def tensor_design(model: sp.Model) -> TensorDesign | None:
+    """Return the design of a model's latent factors of three columns."""
+    return next((x for x in model.design.special if isinstance(x, TensorDesign)), None)
+
+
+def _random_tensor(model: sp.Model, rng: np.random.Generator) -> Tensor | None:
+    """Draw scores and scales, of all copies the one that posteriors have."""
+    tensor = tensor_design(model)
+    if tensor is None:
+        return None
+    sizes = [(len(each), tensor.rank) for each in tensor.labels]
+    scores = [rng.normal(size=(1, *size)) for size in sizes]
+    scale = rng.lognormal(size=(1, tensor.rank))
+    scores, scale = aligned(scores, scale, tensor.reference)
+    return Tensor(tuple(each[0] for each in scores), scale[0])
+
+
 def _random_chol(
     model: sp.Model,
     factor: FactorDesign,
@@ -377,6 +412,10 @@ def log_density(model: sp.Model, data: pd.DataFrame, at: Point) -> float:
             total += _log_jacobian(model, varying, number)
         if at.latent is not None:
             total += _log_latent(model, data, at.latent)
+        if at.tensor is not None:
+            total += sum(stats.norm.logpdf(each).sum() for each in at.tensor.scores)
+            # Scales change with the root mean squares in proportion.
+            total += np.log(at.tensor.scale / at.tensor.rms).sum()
         if model.design.residual is not None:
             total += _log_density_of_residual_scales(at)
     return float(total)
@@ -533,6 +572,9 @@ def stan_parameters(model: sp.Model, data: pd.DataFrame, at: Point) -> dict[str,
         found |= {"scores": at.latent.scores, "z_loadings": at.latent.loadings}
         found["loading_scale"] = at.latent.scale
         found["beta_factors"] = at.latent.beta.T.ravel()
+    if at.tensor is not None:
+        found["product_rms"] = at.tensor.rms
+        found["z_factors"] = np.concatenate(at.tensor.scores)
     if model.design.residual is not None:
         assert at.sigmas is not None
         found["sigma_j"] = at.sigmas
@@ -820,6 +862,7 @@ def linear_predictor(model: sp.Model, data: pd.DataFrame, at: Point) -> np.ndarr
     if (
         len(at.factors) > 1
         or at.latent is not None
+        or at.tensor is not None
         or any(factor.known_covariance for factor in model.structure.factors)
         or "u" in " ".join(design.coefficients)
     ):
@@ -853,6 +896,14 @@ def _sum_of_deviations(model: sp.Model, data: pd.DataFrame, at: Point) -> np.nda
                 eta += own / len(memberships)
     if at.latent is not None:
         eta += _products(model, data, at.latent)
+    tensor = tensor_design(model)
+    if at.tensor is not None and tensor is not None:
+        product = at.tensor.scale
+        for name, labels, own in zip(
+            tensor.columns, tensor.labels, at.tensor.scores, strict=True
+        ):
+            product = product * own[[labels.index(each) for each in data[name]]]
+        eta += product.sum(axis=1)
     return eta
 
 
@@ -1347,6 +1398,9 @@ def _log_prior(model: sp.Model, data: pd.DataFrame, at: Point) -> float:
         strict=False,
     ):
         total += log[name](cutpoint)
+    if at.tensor is not None:
+        for r, scale in enumerate(at.tensor.scale, 1):
+            total += log[f"factor_scale[{r}]"](scale)
     if at.latent is not None:
         total += log["loading_scale"](at.latent.scale)
         coefficients = [name for name in log if name.startswith("beta_factors")]

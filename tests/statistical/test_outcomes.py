@@ -433,6 +433,33 @@ class TestRecovery:
         assert np.corrcoef(eta.mean(("chain", "draw")), expected)[0, 1] > 0.95
 
     @pytest.mark.slow
+    def test_latent_factors_of_three_columns(self) -> None:
+        rng = np.random.default_rng(17)
+        sizes, scale = (30, 12, 8), np.array([1.0, 0.6])
+        scores = [rng.normal(size=(size, 2)) for size in sizes]
+        index = np.argwhere(rng.random(sizes) < 0.3).T
+        parts = [own[i] for own, i in zip(scores, index, strict=True)]
+        product = np.prod(parts, axis=0)
+        expected = 1.0 + product @ scale
+        data = pd.DataFrame(dict(zip(["user", "item", "day"], index, strict=True)))
+        b = rng.normal(scale=0.5, size=30)
+        expected = expected + b[index[0]]
+        data = data.assign(y=expected + rng.normal(scale=0.5, size=len(data)))
+        model = sp.Model("y ~ 1 + (1 | user) + factors(user, item, day, rank=2)", data)
+        fitted = model.fit(**RECOVERING, progress=False)
+        assert_recovered(fitted.posterior["sigma"], 0.5)
+        for r in (0, 1):
+            own = np.sort(fitted.posterior["factor_scale"].to_numpy(), axis=-1)[..., r]
+            assert np.quantile(own, 0.005) < np.sort(scale)[r] < np.quantile(own, 0.995)
+        eta = fitted.linpred(draws=1000)
+        gap = (eta.mean(("chain", "draw")) - expected) / eta.std(("chain", "draw"))
+        assert 0.7 < float((gap**2).mean()) < 1.4
+        # Factors of all chains are in one order, with one choice of signs.
+        summary = fitted.summary()
+        of_days = summary[summary.index.str.startswith("scores_day")]
+        assert (of_days["r_hat"] < 1.05).all()
+
+    @pytest.mark.slow
     @pytest.mark.parametrize("family", ["gamma", "beta", "negative_binomial"])
     def test_precisions(self, family: str) -> None:
         rng = np.random.default_rng(15)

@@ -29,7 +29,12 @@ from stanpool.base.arrays import Array, Indices
 from stanpool.data.design.covariance.correlated_residuals import CorrelatedResiduals
 from stanpool.data.likelihood import log_likelihood
 from stanpool.density.rows import DataRows, NormalRows, related
-from stanpool.density.terms.factors import latent_of, products_of_rows
+from stanpool.density.terms.factors import (
+    latent_of,
+    products_of_rows,
+    sums_of_products,
+    tensor_of,
+)
 from stanpool.density.terms.formulas import Formula
 from stanpool.density.terms.groups import Groups, Population
 from stanpool.density.terms.uncertain import (
@@ -142,6 +147,9 @@ class Likelihood:
         latent = latent_of(rows.design)
         if latent is not None:
             eta += products_of_rows(latent, values)[:, None]
+        tensor = tensor_of(rows.design)
+        if tensor is not None:
+            eta += sums_of_products(tensor, values)[:, None]
         if rows.design.offset is not None:
             eta += rows.design.offset[:, None]
         return eta

@@ -25,7 +25,12 @@ from stanpool.density.parameters import (
 )
 from stanpool.density.priors import prior_of
 from stanpool.density.rows import rows_of
-from stanpool.density.terms.factors import log_density_of_factors
+from stanpool.density.terms.factors import (
+    log_density_of_factors,
+    log_density_of_tensor,
+    scales_of_products,
+    tensor_of,
+)
 from stanpool.density.terms.formulas import (
     Formula,
     formula_of,
@@ -161,6 +166,8 @@ class LogPosterior:
             found.append(float(-0.5 * np.sum(np.square(values["z_x"]))))
         if "scores" in values:
             found.append(log_density_of_factors(self.model.design, values))
+        if "z_factors" in values:
+            found.append(log_density_of_tensor(values))
         if not self.prior_only:
             found += self.likelihood.terms(values, population, deviations)
         return found
@@ -189,6 +196,9 @@ class LogPosterior:
             if factor.name("tau_root") in values:
                 values[factor.name("tau")] = factor.scales(values)[0]
         values |= off_ridges(self._groups, values)
+        tensor = tensor_of(self.model.design)
+        if tensor is not None:
+            values["factor_scale"] = scales_of_products(tensor, values)
         if "log_sigma" in values:
             unit = self.model.scaling.outcome
             values["sigma"] = np.asarray(np.exp(values["log_sigma"]) * unit)
@@ -228,6 +238,7 @@ class LogPosterior:
         names = {name.removesuffix(ESTIMATED) for name in self.names}
         names |= {name.replace("tau_root", "tau") for name in names}
         names |= {name.replace("_bar", "_c") for name in names}
+        names |= {"factor_scale"} if "product_rms" in names else set()
         names |= {"sigma"} if "log_sigma" in names else set()
         names |= {"alpha_c", "beta"} if "z_theta" in names else set()
         found = {}

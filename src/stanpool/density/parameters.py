@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stanpool.base.arrays import Array
-from stanpool.density.terms.factors import latent_of
+from stanpool.density.terms.factors import latent_of, tensor_of
 from stanpool.density.terms.formulas import formula_of
 from stanpool.density.terms.uncertain import uncertain_of
 from stanpool.density.transforms import (
@@ -230,6 +230,11 @@ def _shape(model: PreparedModel, base: str, place: int) -> tuple[int, ...]:
         return len(sides[base]), latent.rank
     if latent is not None and latent.means is not None and base == "beta_factors":
         return (latent.rank * len(latent.means.labels),)
+    tensor = tensor_of(design)
+    if tensor is not None and base == "product_rms":
+        return (tensor.rank,)
+    if tensor is not None and base == "z_factors":
+        return sum(map(len, tensor.labels)), tensor.rank
     uncertain = uncertain_of(design)
     if uncertain is not None and base in ("mean_x", "sd_x"):
         return (len(uncertain.predictors),)
@@ -302,7 +307,8 @@ def _unit(
             units["tau"] = of_formula.factors[place]
         return 1.0 / units.get(base, np.ones(()))
     y = scaling.outcome
-    if base in ("alpha_c", "alpha_bar", "sigma", "sigma_j", "loading_scale", "tau_s"):
+    own = ("alpha_c", "alpha_bar", "sigma", "sigma_j", "tau_s")
+    if base in (*own, "loading_scale", "product_rms"):
         return y
     if base == "lengthscale":
         return 1.0 / scaling.lengthscale
@@ -344,7 +350,7 @@ def _transform(
     own = base.removesuffix("_free")
     if base == "log_sigma" or (own == "beta" and model.structure.standardized):
         return Shifted(data[f"{own}_offset"], data[f"{own}_multiplier"])
-    if base in ("beta_local", "beta_global", "beta_slab"):
+    if base in ("beta_local", "beta_global", "beta_slab", "product_rms"):
         return Between(0.0)
     if base == "tau_root" or not (rows := priors_of(model, base, place)):
         return Between()

@@ -358,7 +358,7 @@ class ParameterClass:
         What its members are: ``"coefficient"`` (of the population), ``"varying"``
         (of a group), ``"cutpoint"``, or None for a single number or matrix;
         ``"population"`` of a number that each factor's groups have; ``"latent"`` of
-        coefficients on latent factors.
+        what there is of each latent factor.
     lower
         Where the parameter, and so its prior, is cut off below: 1 for ``nu``.
     of_formula
@@ -396,6 +396,7 @@ _OF_EVERY_FAMILY: Mapping[str, ParameterClass] = {
         ParameterClass("nu_u", "positive", "population", 1.0),
         ParameterClass("rho_u", "unit", "population"),
         ParameterClass("loading_scale", "positive"),
+        ParameterClass("factor_scale", "positive", "latent"),
         ParameterClass("beta_factors", "real", "latent"),
         ParameterClass("tau_sigma", "positive"),
         ParameterClass("mean_x", "real", "uncertain"),

@@ -20,6 +20,7 @@ from stanpool.data.design.covariance.neighbours import Neighbours
 from stanpool.data.design.design import FactorDesign
 from stanpool.data.design.outcome import said_of_gaps, said_of_success
 from stanpool.data.design.predictors.latent_factors import LatentDesign
+from stanpool.data.design.predictors.tensor_factors import TensorDesign
 from stanpool.data.design.predictors.uncertain import UncertainDesign
 from stanpool.data.matrix.smooths.monotonic import Monotonic
 from stanpool.engine.values.settings import SampleSettings
@@ -92,7 +93,7 @@ variances set their first mass matrix
         *_processes(model),
         *_monotonic_effects(model),
         *_unknown_values(model),
-        *_means_of_factors(model),
+        *_latent_factors(model),
         *_rows(model),
         _priors(model),
         *_restrictions(model),
@@ -418,9 +419,20 @@ def _unknown_values(model: PreparedModel) -> Iterator[str]:
                 )
 
 
-def _means_of_factors(model: PreparedModel) -> Iterator[str]:
-    """Say where the means of scores and loadings are 0."""
+def _latent_factors(model: PreparedModel) -> Iterator[str]:
+    """Say what is determined of latent factors, and where their means are 0."""
     for term in model.design.special:
+        if isinstance(term, TensorDesign):
+            yield (
+                "latent factors: of all orders and signs with the same products, draws "
+                "have those that are nearest to an estimate"
+            )
+            if not term.is_unique:
+                yield (
+                    f"latent factors: {term.rank} factors of so few levels are not "
+                    "determined by their products (Kruskal's condition), and only "
+                    "these can be interpreted; lower the rank for others"
+                )
         if isinstance(term, LatentDesign) and term.means is not None:
             labels = quote_list(term.means.labels)
             yield (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,10 @@ from stanpool.data.design.predictors.latent_factors import (
     anchors_of,
     as_triangle,
     quick_estimate,
+)
+from stanpool.data.design.predictors.tensor_factors import (
+    aligned,
+    estimate_of_tensor,
 )
 from stanpool.language.formulas.formula import parse_formula
 from stanpool.language.formulas.formula_text import formula_of
@@ -51,8 +56,9 @@ class TestFormula:
     @pytest.mark.parametrize(
         ("term", "said"),
         [
-            ("factors(g)", "1 column(s) and needs two"),
-            ("factors(g, h, g)", "3 column(s) and needs two"),
+            ("factors(g)", "1 column(s) and needs two or more"),
+            ("factors(g, h, g)", "twice and needs two columns"),
+            ("factors(g, h, g_2, g=~u)", "of 3 columns has no predictors"),
             ("factors(g, g)", "twice and needs two columns"),
             ("factors(g, h, rank=0)", "must be 1 or more"),
             ("factors(g, h, rank=x)", "rank=1, 2, 3"),
@@ -345,6 +351,149 @@ class TestPredictors:
                 assert abs(own.mean() - want.mean()) < 4.5 * np.hypot(
                     error, want.std() / np.sqrt(len(want))
                 )
+
+
+THREE = "y ~ x1 + (1 | g) + factors(g, h, g_2, rank=2)"
+
+
+class TestThreeColumns:
+    def test_are_read_and_written_back(self) -> None:
+        read = parse_formula("y ~ factors(user, item, `a time`, rank=3)").latent
+        assert read == LatentFactors("user", "item", 3, (), ("a time",))
+        assert str(read) == "factors(user, item, a time, rank=3)"
+        spec = sp.Model(THREE, small_data()).spec
+        assert parse_formula(formula_of(spec)).latent == spec.latent
+
+    @pytest.mark.parametrize("rank", [1, 2, 3])
+    def test_copies_with_the_same_products_become_one(self, rank: int) -> None:
+        rng = np.random.default_rng(rank)
+        reference = [rng.normal(size=(size, rank)) for size in (6, 5, 4, 3)]
+        scale = rng.lognormal(size=rank)
+        copies: list[list[np.ndarray]] = [[], [], [], []]
+        scales = []
+        for _ in range(20):
+            order = rng.permutation(rank)
+            signs = rng.choice([-1.0, 1.0], size=(4, rank))
+            signs[3] = signs[:3].prod(axis=0)  # an even number of changes
+            scales.append(scale[order])
+            for own, each, sign in zip(copies, reference, signs, strict=True):
+                own.append(each[:, order] * sign)
+        found, own = aligned(
+            [np.stack(each) for each in copies], np.stack(scales), reference
+        )
+        np.testing.assert_array_equal(own, np.tile(scale, (20, 1)))
+        for each, near in zip(found, reference, strict=True):
+            np.testing.assert_array_equal(each, np.tile(near, (20, 1, 1)))
+
+    def test_draws_keep_their_products_and_are_nearest(self) -> None:
+        rng = np.random.default_rng(3)
+        reference = [rng.normal(size=(size, 2)) for size in (5, 4, 3)]
+        scores = [rng.normal(size=(50, size, 2)) for size in (5, 4, 3)]
+        scale = rng.lognormal(size=(50, 2))
+        moved, own = aligned(scores, scale, reference)
+
+        def products(parts: list[np.ndarray], of: np.ndarray) -> np.ndarray:
+            return np.einsum("sar,sbr,scr,sr->sabc", *parts, of)
+
+        np.testing.assert_allclose(products(moved, own), products(scores, scale))
+        # Of all 32 copies none is nearer.
+        distance = sum(
+            np.square(x - y).sum(axis=(1, 2))
+            for x, y in zip(moved, reference, strict=True)
+        )
+        for order in ([0, 1], [1, 0]):
+            for changes in itertools.product([-1.0, 1.0], repeat=4):
+                signs = np.array(changes).reshape(2, 2)
+                signs = np.stack([*signs, signs.prod(axis=0)])
+                other = sum(
+                    np.square(x[..., order] * s - y).sum(axis=(1, 2))
+                    for x, s, y in zip(scores, signs, reference, strict=True)
+                )
+                assert np.all(distance < other + 1e-9)
+
+    def test_an_estimate_finds_the_factors(self) -> None:
+        rng = np.random.default_rng(5)
+        sizes = (30, 12, 6)
+        parts = [rng.normal(size=(size, 2)) for size in sizes]
+        index = [each.ravel() for each in np.indices(sizes)]
+        product = np.prod([own[i] for own, i in zip(parts, index, strict=True)], axis=0)
+        y = 3.0 + product @ [1.5, 0.7] + 0.3 * rng.normal(size=len(product))
+        scores, scale = estimate_of_tensor(y, index, sizes, 2)
+        found = np.prod([own[i] for own, i in zip(scores, index, strict=True)], axis=0)
+        assert np.corrcoef(found @ scale, product @ [1.5, 0.7])[0, 1] > 0.95
+        assert scale[0] > scale[1]
+        for own in scores:
+            np.testing.assert_allclose(np.square(own).mean(axis=0), 1.0)
+
+    def test_what_products_do_not_determine_is_said(self) -> None:
+        few = small_data().assign(two=[0, 1] * 7, other=[0, 0, 1, 1] * 3 + [0, 1])
+        text = "y ~ 1 + (1 | g) + factors({}, rank={})"
+        for columns, rank, is_said in (
+            ("g, h, g_2", 2, False),
+            ("g, two, other", 2, False),
+            ("g, two, other", 3, True),
+            ("g, two, other", 1, False),
+        ):
+            said = str(sp.Model(text.format(columns, rank), few).explain())
+            assert ("not determined by their products" in said) == is_said
+
+    def test_factors_have_one_prior(self) -> None:
+        for name, prior, said in (
+            ("factor_scale[1]", "exponential(1)", "Set it on 'factor_scale'"),
+            ("factor_scale", "constant(1)", "have no bounds"),
+            ("factor_scale", "exponential(1, ub=3)", "have no bounds"),
+        ):
+            with pytest.raises(sp.SpecError) as refused:
+                sp.Model(THREE, small_data(), priors={name: prior})
+            assert said in str(refused.value)
+
+    def test_new_levels_are_normal_given_the_others(self) -> None:
+        fit = fit_of_prior(sp.Model(THREE, small_data()), chains=1, draws=2000)
+        new = small_data().iloc[:1].assign(h="new")
+        known = fit.linpred(new, new_groups="zero")[..., 0]
+        drawn = fit.linpred(new, new_groups="population", seed=2)[..., 0]
+        post = fit.posterior
+        parts = post["factor_scale"] * post["scores_g"].sel(g="a")
+        squares = np.square(parts * post["scores_g_2"].sel(g_2="b")).sum("latent")
+        z = ((drawn - known) / np.sqrt(squares)).to_numpy().ravel()
+        assert stats.kstest(z, "norm").pvalue > 1e-3
+
+    def test_averages_over_several_new_levels_are_mixtures(self) -> None:
+        model = sp.Model(
+            f"win {THREE[1:]}", small_data(), family="bernoulli", link="probit"
+        )
+        fit = fit_of_prior(model, chains=1, draws=2)
+        found = fit.predictions(newdata={"x1": [0.7]}, as_draws=True).to_numpy()[0]
+        post = fit.posterior.isel(chain=0)
+        eta = (post["Intercept"] + 0.7 * post["beta"].isel(coefficient=0)).to_numpy()
+        tau, scale = post["tau_g"].to_numpy()[:, 0], post["factor_scale"].to_numpy()
+        z = np.random.default_rng(1).standard_normal((2, 200_000, 2))
+        for s in range(2):
+            sd = np.sqrt(
+                1 + tau[s] ** 2 + (scale[s] * z.prod(axis=0)) ** 2 @ np.ones(2)
+            )
+            p = stats.norm.cdf(eta[s] / sd)
+            assert abs(found[s] - p.mean()) < 4.5 * p.std() / np.sqrt(32)
+
+    def test_scales_have_their_prior_in_stan(self) -> None:
+        """What is sampled are root mean squares of products."""
+        model = sp.Model(
+            "y ~ (1 | g) + factors(g, h, g_2)",
+            small_data(),
+            priors={"factor_scale": "lognormal(0.3, 0.5)"},
+        )
+        fit = model.fit(prior_only=True, draws=1500, seed=3, progress=False)
+        scale = np.log(fit.posterior["factor_scale"].to_numpy().ravel())
+        squares = np.square(fit.posterior["scores_h"]).sum(("h", "latent"))
+        for values, mean, sd in (
+            (scale, 0.3, 0.5),
+            (squares.to_numpy().ravel(), 3.0, np.sqrt(6.0)),
+        ):
+            batches = values.reshape(-1, 50).mean(axis=1)
+            assert abs(values.mean() - mean) < 4.5 * batches.std() / np.sqrt(
+                len(batches)
+            )
+            assert values.std() == pytest.approx(sd, rel=0.15)
 
 
 def test_triangles_zeros_are_no_quantities() -> None:

@@ -21,7 +21,14 @@ from stanpool.inference.prediction.prior_predictive import (
 )
 from stanpool.language.prior import DISTRIBUTIONS
 from statistical import densities
-from statistical.densities import Latent, Point, Varying, latent_design
+from statistical.densities import (
+    Latent,
+    Point,
+    Tensor,
+    Varying,
+    latent_design,
+    tensor_design,
+)
 
 DRAWS = 100
 # Of a few hundred comparisons one fails by chance once in thousands of changes.
@@ -93,8 +100,18 @@ def point_at(model: sp.Model, prior: xr.Dataset, draw: int) -> Point:
         kappa=float(at.get("kappa", 1.0)),
         cutpoint=at.get("cutpoint", np.zeros(1)),
         latent=latent_at(model, at),
+        tensor=tensor_at(model, at),
         tau_s=at.get("tau_s", np.zeros(0)),
     )
+
+
+def tensor_at(model: sp.Model, at: dict[str, np.ndarray]) -> Tensor | None:
+    """Read latent factors of three columns off a draw."""
+    tensor = tensor_design(model)
+    if tensor is None:
+        return None
+    scores = tuple(at[f"scores_{name}"] for name in tensor.columns)
+    return Tensor(scores, at["factor_scale"])
 
 
 def latent_at(model: sp.Model, at: dict[str, np.ndarray]) -> Latent | None:

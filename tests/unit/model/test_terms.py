@@ -185,6 +185,7 @@ def test_modules_of_kinds_are_known_to_one_file() -> None:
             {
                 "data/design/build_design.py",
                 "model/terms/special/latent.py",
+                "data/design/predictors/tensor_factors.py",
                 "density/terms/factors.py",
                 "model/description/describe.py",
                 "model/priors/defaults.py",

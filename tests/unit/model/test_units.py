@@ -110,6 +110,7 @@ OUTCOMES = (
     ("y | trunc(low, high) ~ x1", {"pooling": "complete"}),
     ("y ~ x1 + (1 | g) + factors(g, h, rank=2)", {}),
     ("y ~ x1 + (1 | g) + factors(g, h, rank=2, g=~u)", {}),
+    ("y ~ x1 + (1 | g) + factors(g, h, g_2, rank=2)", {}),
 )
 
 

@@ -68,6 +68,8 @@ def declared(model: sp.Model) -> list[str]:
 def unknown_to_the_pilot(model: sp.Model) -> set[str]:
     """Name what latent factors have: all else starts around the pilot estimate."""
     if model.spec.latent is not None:
+        if model.spec.latent.others:
+            return {"z_factors", "product_rms"}
         left = {"scores", "z_loadings", "loading_scale"}
         return left | ({"beta_factors"} if model.spec.latent.predictors else set())
     return set()

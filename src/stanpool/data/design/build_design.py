@@ -42,6 +42,7 @@ from stanpool.data.design.predictors.parameters import (
     read_terms,
     with_joints,
 )
+from stanpool.data.design.predictors.tensor_factors import build_tensor
 from stanpool.data.design.predictors.uncertain import build_uncertain_design
 from stanpool.data.design.rank import (
     SurrogateRows,
@@ -215,7 +216,10 @@ def _build_special(
     """Build the terms that are neither the population's nor of a grouping factor."""
     terms = () if spec.pooling == "complete" else spec.special_terms
     found: list[SpecialTerm] = [
-        build_latent(term, frame, y, dict(spec.functions)) for term in terms
+        build_tensor(term, frame, y)
+        if term.others
+        else build_latent(term, frame, y, dict(spec.functions))
+        for term in terms
     ]
     if spec.uncertain:
         found.append(build_uncertain_design(spec, frame, labels))

@@ -13,6 +13,7 @@ import numpy as np
 
 from stanpool.base.arrays import Array
 from stanpool.data.design.predictors.latent_factors import LatentDesign
+from stanpool.data.design.predictors.tensor_factors import TensorDesign
 
 if TYPE_CHECKING:
     from stanpool.data.design.design import Design
@@ -22,6 +23,39 @@ def latent_of(design: Design) -> LatentDesign | None:
     """Return who has scores and loadings on latent factors, if anyone."""
     found = [term for term in design.special if isinstance(term, LatentDesign)]
     return found[0] if found else None
+
+
+def tensor_of(design: Design) -> TensorDesign | None:
+    """Return which levels of three columns or more have scores, if any."""
+    found = [term for term in design.special if isinstance(term, TensorDesign)]
+    return found[0] if found else None
+
+
+def scales_of_products(tensor: TensorDesign, values: Mapping[str, Array]) -> Array:
+    """Return the scales of factors whose products have the given root mean squares."""
+    ends = np.cumsum([len(each) for each in tensor.labels])[:-1]
+    parts = [
+        np.square(each).mean(axis=0) for each in np.split(values["z_factors"], ends)
+    ]
+    return np.asarray(values["product_rms"] / np.sqrt(np.prod(parts, axis=0)))
+
+
+def log_density_of_tensor(values: Mapping[str, Array]) -> float:
+    """Return the log density of scores, and how scales change with what is sampled."""
+    volume = np.log(values["factor_scale"] / values["product_rms"]).sum()
+    return float(volume - 0.5 * np.sum(np.square(values["z_factors"])))
+
+
+def sums_of_products(tensor: TensorDesign, values: Mapping[str, Array]) -> Array:
+    """Return the sums of products of the scores of the levels of rows, ``(N,)``."""
+    total = np.zeros(len(tensor.index[0]))
+    for r, scale in enumerate(values["factor_scale"]):
+        first, product = 0, np.full(len(total), scale)
+        for labels, index in zip(tensor.labels, tensor.index, strict=True):
+            product *= values["z_factors"][first + index, r]
+            first += len(labels)
+        total += product
+    return total
 
 
 def log_density_of_factors(design: Design, values: Mapping[str, Array]) -> float:

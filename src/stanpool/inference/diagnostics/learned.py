@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from stanpool.model.priors.in_force import PriorTable
 
 LEAST_NATS = -0.5 * math.log(1 - 0.1)
-_SCALES = {"tau", "tau_sigma", "sigma", "loading_scale"}
+_SCALES = {"tau", "tau_sigma", "sigma", "loading_scale", "factor_scale"}
 _BINS = 20  # of equal probability under the prior
 
 
@@ -61,7 +61,7 @@ def check_learned(
     ess = dict(zip(mixed.labels, mixed.ess_bulk, strict=True))
     names = [str(name) for name in posterior.data_vars]
     named = [name for name in names if name.partition("_")[0] in ("tau", "sigma")]
-    named += [name for name in names if name == "loading_scale"]
+    named += [name for name in names if name in ("loading_scale", "factor_scale")]
     found = []
     for block in scalars(posterior, var_names=named):
         for place, label in enumerate(block.labels):

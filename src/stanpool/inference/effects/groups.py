@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from stanpool.base.errors import DataError, SpecError, quote, quote_list, suggestion
@@ -189,8 +190,6 @@ def _without_mean(
         return
     if is_of_logs or spec.link_name == "log":
         for term in (each for each in design.special if each.sides):
-            names = tuple(side.column for side in term.sides)
-            yield (
-                names,
-                "infinite, since products of new scores and loadings have heavy tails",
-            )
+            columns = [side.column for side in term.sides]
+            reason = "infinite, since products of what is new have heavy tails"
+            yield from ((names, reason) for names in combinations(columns, 2))

@@ -150,7 +150,9 @@ def _values(fit: FitResult, found: Coefficients, block: str) -> Array:
     if block == "beta_factors":  # one factor after another
         values = np.swapaxes(flat(posterior[block]), 1, 2)
         return values.reshape(draws, -1, 1)
-    if re.match(r"(tau_s|lengthscale|steps|mean_x|sd_x|beta_x)(_|$)", block):
+    if re.match(
+        r"(tau_s|factor_scale|lengthscale|steps|mean_x|sd_x|beta_x)(_|$)", block
+    ):
         return flat(posterior[block])[..., None]
     of_formula = _of_formula(fit, block)
     if of_formula is not None:

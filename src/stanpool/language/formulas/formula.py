@@ -89,7 +89,8 @@ def parse_formula(text: str, functions: Collection[str] = ()) -> Formula:
         W)`` for regions that are like their neighbours; ``rw1(year)`` and ``rw2(year)``
         for random walks in time, ``ar1(year)`` for an autoregression, and ``rw1(year |
         g)`` for one of each group; ``factors(user, item, rank=2)`` for latent factors,
-        and ``factors(user, item, user=~age)`` for users' that depend on their age;
+        ``factors(user, item, user=~age)`` for users' that depend on their age, and
+        ``factors(user, item, time, rank=2)`` for those of three columns or more;
         ``s(x)`` and ``t2(x, z)`` for penalised smooths; ``me(x, sd)`` for a predictor
         that was measured with errors, and ``mi(x)`` for one with missing values;
         ``offset(z)`` is added to the linear predictor as it is. Parts of the outcome
@@ -592,16 +593,17 @@ def _read_latent(
             rank = int(value.text)
         else:
             raise piece.error(
-                "factors() takes two columns, rank=1, 2, 3, ..., and predictors of the "
+                "factors() takes columns, rank=1, 2, 3, ..., and predictors of the "
                 "levels of a column, as in user=~age."
             )
-    if len(columns) != 2:
+    if len(columns) < 2:
         raise whole.error(
-            f"factors() has {len(columns)} column(s) and needs two, as in "
+            f"factors() has {len(columns)} column(s) and needs two or more, as in "
             "'factors(user, item, rank=2)'."
         )
+    first, second, *others = columns
     try:
-        return LatentFactors(columns[0], columns[1], rank, tuple(predictors))
+        return LatentFactors(first, second, rank, tuple(predictors), tuple(others))
     except SpecError as problem:
         raise whole.error(str(problem)) from None
 

@@ -34,7 +34,8 @@ class LatentFactors:
     """The product of unobserved covariates of two sides: ``factors(user, item)``.
 
     A row of user ``j`` and item ``i`` gets the inner product of the user's scores and
-    the item's loadings, ``rank`` numbers each.
+    the item's loadings, ``rank`` numbers each. With more columns, it gets the sum of
+    the products of the scores of a level of each.
 
     Attributes
     ----------
@@ -44,18 +45,21 @@ class LatentFactors:
         How many latent factors.
     predictors
         What the scores or loadings of a column's levels depend on.
+    others
+        Columns beyond two, whose levels have scores.
 
     Raises
     ------
     SpecError
-        If the rank is not a positive whole number, or both columns are the same, or
-        predictors are of another column.
+        If the rank is not a positive whole number, or two columns are the same, or
+        predictors are of another column, or of one of more than two.
     """
 
     scores_of: str
     loadings_of: str
     rank: int = 1
     predictors: tuple[LevelPredictors, ...] = ()
+    others: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check the rank and that there are two sides."""
@@ -64,10 +68,17 @@ class LatentFactors:
             raise SpecError(f"rank={quote(self.rank)} is not a whole number.")
         if self.rank < 1:
             raise SpecError(f"rank={self.rank} must be 1 or more.")
-        if self.scores_of == self.loadings_of:
+        for column in self.columns:
+            if self.columns.count(column) > 1:
+                raise SpecError(
+                    f"factors() has {quote(column)} twice and needs two columns, such "
+                    "as users and items, or more."
+                )
+        if self.predictors and self.others:
             raise SpecError(
-                f"factors() has {quote(self.scores_of)} twice and needs two columns, "
-                "such as users and items."
+                f"factors() of {len(self.columns)} columns has no predictors of their "
+                "levels, which are offered for two, as in factors(user, item, "
+                "user=~age). Drop them, or the columns beyond two."
             )
         predicted = [each.column for each in self.predictors]
         for column in predicted:
@@ -85,7 +96,7 @@ class LatentFactors:
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns of labels that the term needs."""
-        return self.scores_of, self.loadings_of
+        return self.scores_of, self.loadings_of, *self.others
 
     @property
     def terms(self) -> tuple[str, ...]:
@@ -95,7 +106,7 @@ class LatentFactors:
     @property
     def coefficients(self) -> str:
         """What its coefficients are called."""
-        return "scores and loadings"
+        return "scores" if self.others else "scores and loadings"
 
     @property
     def why_not_sums(self) -> str:

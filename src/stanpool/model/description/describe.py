@@ -26,6 +26,7 @@ from stanpool.data.design.design import (
     SpecialTerm,
 )
 from stanpool.data.design.predictors.latent_factors import LatentDesign
+from stanpool.data.design.predictors.tensor_factors import TensorDesign
 from stanpool.data.design.predictors.uncertain import UncertainDesign
 from stanpool.data.matrix.term_matrix import SmoothScale
 from stanpool.language.expression import Call as CallNode
@@ -272,7 +273,7 @@ def _terms(symbols: Symbols, own: ParameterDesign) -> Iterator[Math]:
     for each in own.smooths:
         yield symbols.curve(each.name, parameter=name)
     for term in (each for each in own.special if each.sides):
-        yield _product(symbols, [side.column for side in term.sides], term.scales)
+        yield _product(symbols, term)
 
 
 def _lines(own: ParameterDesign) -> tuple[str, ...]:
@@ -318,8 +319,16 @@ def _times_predictor(
     return times(coefficient, symbols.predictor(label))
 
 
-def _product(symbols: Symbols, columns: list[str], rank: int) -> Math:
+def _product(symbols: Symbols, term: SpecialTerm) -> Math:
     """Return the product of the scores and the loadings of a row."""
+    columns, rank = [side.column for side in term.sides], term.scales
+    if isinstance(term, TensorDesign):
+        parts = (
+            symbols.score(column, Lookup(symbols.letters[column], (ROW,)))
+            for column in columns
+        )
+        scale = Indexed(Symbol("lambda"), at=(LATENT,))
+        return Total(LATENT, number(rank), times(scale, *parts))
     both = (
         Indexed(letter, at=(LATENT, Lookup(symbols.letters[column], (ROW,))))
         for letter, column in zip((SCORE, LOADING), columns, strict=True)
@@ -378,6 +387,13 @@ def _groups(symbols: Symbols) -> Iterator[Statement]:
         if isinstance(term, UncertainDesign):
             yield from _of_values_of_predictors(symbols, term)
     for term in (each for each in design.special if each.sides):
+        if isinstance(term, TensorDesign):
+            for side in term.sides:
+                at = symbols.letters[side.column]
+                left = symbols.score(side.column, at)
+                right = call("Normal", number(0), number(1))
+                yield Statement("groups", left, "~", right, (LATENT.name, at.name))
+            continue
         for letter, side in zip((SCORE, LOADING), term.sides, strict=True):
             at = symbols.letters[side.column]
             scale = number(1) if letter == SCORE else Indexed(Symbol("lambda"))

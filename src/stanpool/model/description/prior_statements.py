@@ -77,6 +77,10 @@ def prior_statements(
                 said = f"probabilities of the categories; {row.note}".rstrip("; ")
                 left, cutpoints = Indexed(Symbol("pi")), _CUTPOINTS
                 yield Statement("priors", left, "~", right, (), said, cutpoints)
+        elif row.parameter_class == "factor_scale":
+            if row.label == "1":  # all factors have the same
+                every = replace(row, parameter="factor_scale")
+                yield _statement(every, _parameter(symbols, row))
         elif row.parameter_class == "beta_factors":
             of_all, _, factor = row.parameter.removesuffix("]").rpartition(", ")
             if factor == "1":  # all factors have the same
@@ -199,6 +203,8 @@ def _parameter(symbols: Symbols, row: PriorRow) -> _Parameter:
             return _Parameter(symbols.matrix("rho", factor.factor))
         case "mean_x" | "sd_x" | "beta_x" if row.label is not None:
             return _Parameter(_of_values(symbols, known, row.label))
+        case "factor_scale":
+            return _Parameter(Indexed(Symbol("lambda"), at=(LATENT,)), (LATENT.name,))
         case "beta_factors" if row.label is not None:
             label = row.label.rpartition(", ")[0]
             return _Parameter(symbols.of_factors(label), (LATENT.name,))

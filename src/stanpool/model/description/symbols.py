@@ -163,6 +163,10 @@ class Symbols:
         of: tuple[Math, ...] = (Label(label),) if label else ()
         return Indexed(Symbol(letter), of, above=(Label(column),))
 
+    def score(self, column: str, at: Symbol | Lookup) -> Indexed:
+        """Return the score of a level of one of three columns or more on a factor."""
+        return Indexed(SCORE, at=(LATENT, at), above=(Label(column),))
+
     def of_factors(self, label: str) -> Indexed:
         """Return the coefficient of a predictor of what levels have on factors.
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from stanpool.data.design.design import Design, FactorDesign, ParameterDesign
 from stanpool.data.design.predictors.latent_factors import LatentDesign
+from stanpool.data.design.predictors.tensor_factors import TensorDesign
 from stanpool.data.design.predictors.uncertain import UncertainDesign
 from stanpool.language.family import FAMILIES, FamilyParameter
 from stanpool.language.model_spec import ModelSpec
@@ -28,7 +29,10 @@ from stanpool.model.priors.formula_defaults import (
     dependence_prior,
     parameters_of_formula,
 )
-from stanpool.model.priors.of_terms.factors import means_with_defaults
+from stanpool.model.priors.of_terms.factors import (
+    means_with_defaults,
+    scales_with_defaults,
+)
 from stanpool.model.priors.of_terms.lengthscales import lengthscales_with_defaults
 from stanpool.model.priors.of_terms.residuals import residuals_with_defaults
 from stanpool.model.priors.of_terms.steps import steps_with_defaults
@@ -87,6 +91,9 @@ def parameters_with_defaults(spec: ModelSpec, design: Design) -> Iterator[Defaul
             continue
         rule = f"default: {scales.rules['special']}"
         prior = _exponential(scales.group)
+        if isinstance(term, TensorDesign):
+            yield from scales_with_defaults(term.rank, prior, rule)
+            continue
         yield term.scale_class, None, [term.scale_class], prior, rule
         if isinstance(term, LatentDesign) and term.means is not None:
             yield from means_with_defaults(term.means, term.rank)

@@ -190,7 +190,7 @@ def resolve_priors(
             source = SET_BY_USER
             _check_support(found, prior, parameter_class, spec)
             prior = within_residuals(design, found, parameter_class, prior)
-            if parameter_class == "beta_factors" and label is not None:
+            if class_of(parameter_class).indexed == "latent" and label is not None:
                 check_symmetric(found, parameter_class, label, prior)
         notes = _notes(spec, design, parameter_class, label, prior)
         note = "; ".join(each for each in notes if each)

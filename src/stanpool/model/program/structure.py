@@ -346,6 +346,7 @@ _VARIABLES: Mapping[str, tuple[str, str | None]] = {
     "nu_u": ("nu_u", None),
     "rho_u": ("rho_u", None),
     "loading_scale": ("loading_scale", None),
+    "factor_scale": ("factor_scale", "R"),
     "beta_factors": ("beta_factors", "R * K_factors"),
     "mean_x": ("mean_x", "U"),
     "sd_x": ("sd_x", "U"),

@@ -44,7 +44,13 @@ if TYPE_CHECKING:
 
 _PER_PREDICTOR = {"beta", "beta_free", "b", "b_c", "tau"}
 _PER_OUTCOME = {"Intercept", "alpha_c", "alpha_bar", "alpha", "sigma", "sigma_j"}
-_PER_OUTCOME |= {"loading_scale", "loadings", "tau_s"} | _PER_PREDICTOR
+_PER_OUTCOME |= {
+    "loading_scale",
+    "loadings",
+    "factor_scale",
+    "product_rms",
+    "tau_s",
+} | _PER_PREDICTOR
 
 
 @dataclass(frozen=True, eq=False)

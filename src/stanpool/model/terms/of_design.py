@@ -16,12 +16,14 @@ from stanpool.model.terms.names import Claim, reserved
 from stanpool.model.terms.population import PopulationTerm
 from stanpool.model.terms.residuals import ResidualTerm
 from stanpool.model.terms.special.latent import LatentTerm
+from stanpool.model.terms.special.tensor import TensorTerm
 from stanpool.model.terms.special.uncertain import UncertainTerm
 from stanpool.model.terms.term import ProgramData, SpecialTerm, Term
 
 # Classes of terms, by the kind of their design.
 _SPECIAL: Mapping[str, Callable[[Any], SpecialTerm]] = {
     "latent": LatentTerm,
+    "tensor": TensorTerm,
     "uncertain": UncertainTerm,
 }
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from stanpool.base.arrays import Array, Indices
 from stanpool.base.options import NewGroups
+from stanpool.data.design.design import Side
 
 Given = Mapping[tuple[str, str, Any], Array]
 """Deviations of groups by parameter, factor and label, shape ``(S, D, Q)`` each."""
@@ -96,3 +97,20 @@ class NewLevels:
         if self.mean is None:
             return 0.0
         return self.mean if self.mean.ndim == 2 else np.asarray(self.mean.mean(axis=0))
+
+
+def with_new_levels(
+    side: Side, known: Array, scale: Array, unseen: UnseenGroups
+) -> Array:
+    """Append scores or loadings of new labels to those of fitted ones."""
+    new = []
+    for label in side.labels[known.shape[1] :]:
+        if unseen.source == "zero":
+            new.append(np.zeros_like(known[:, 0]))
+        elif unseen.source == "resample":
+            chosen = unseen.fitted_group(side.column, label, known)
+            new.append(np.take_along_axis(known, chosen[..., None], axis=1)[:, 0])
+        else:
+            z = unseen.stream("latent", side.column, label)
+            new.append(scale * z.standard_normal(known[:, 0].shape))
+    return np.concatenate([known, *(each[:, None] for each in new)], axis=1)

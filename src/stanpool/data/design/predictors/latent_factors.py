@@ -203,13 +203,15 @@ def quick_estimate(
     scores = np.zeros((shape[0], rank))
     loadings = np.random.default_rng([rank, *shape]).standard_normal((shape[1], rank))
     for _ in range(_SWEEPS):
-        scores = _ridge(left, scored, loadings[loaded], shape[0], penalty)
+        scores = ridge_of_each(left, scored, loadings[loaded], shape[0], penalty)
         scale = np.maximum(scores.std(axis=0), 1e-6)
-        loadings = _ridge(left, loaded, (scores / scale)[scored], shape[1], penalty)
+        loadings = ridge_of_each(
+            left, loaded, (scores / scale)[scored], shape[1], penalty
+        )
     return scores / scale, size * loadings
 
 
-def _ridge(y: Array, unit: Array, x: Array, units: int, penalty: float) -> Array:
+def ridge_of_each(y: Array, unit: Array, x: Array, units: int, penalty: float) -> Array:
     """Regress the rows of each unit on their predictors, shape ``(units, R)``."""
     rank = x.shape[1]
     products = np.empty((units, rank, rank))

@@ -36,8 +36,23 @@ def means_with_defaults(means: LevelMeans, rank: int) -> Iterator[DefaultPrior]:
             yield "beta_factors", own, names, prior, RULE
 
 
+def scales_with_defaults(rank: int, prior: Prior, rule: str) -> Iterator[DefaultPrior]:
+    """Yield the same of the scale of each factor of three columns or more.
+
+    Parameters
+    ----------
+    rank
+        The number of factors.
+    prior, rule
+        Their default, which is the same for all, and its rule.
+    """
+    for factor in map(str, range(1, rank + 1)):
+        names = [f"factor_scale[{factor}]", "factor_scale"]
+        yield "factor_scale", factor, names, prior, rule
+
+
 def check_symmetric(name: str, parameter_class: str, label: str, prior: Prior) -> None:
-    """Refuse a prior on coefficients of factors that a rotation would change.
+    """Refuse a prior that would change with a rotation, or the order, of the factors.
 
     Parameters
     ----------
@@ -51,9 +66,22 @@ def check_symmetric(name: str, parameter_class: str, label: str, prior: Prior) -
     Raises
     ------
     SpecError
-        If it is not normal about 0, or not the same for all factors.
+        If that of coefficients is not normal about 0, or the prior is not the same for
+        all factors.
     """
     stated = f"priors[{quote(name)}] = {quote(str(prior))}"
+    if parameter_class == "factor_scale":
+        if name == f"factor_scale[{label}]":
+            raise SpecError(
+                f"{stated}: factors have no order, so that their scales have the same "
+                "prior. Set it on 'factor_scale'."
+            )
+        if prior.is_bounded or prior.is_constant:
+            raise SpecError(
+                f"{stated}: scales of factors have no bounds, and are no constants. "
+                "Choose a distribution without, such as exponential(1)."
+            )
+        return
     if prior.distribution != "normal" or prior.is_bounded or prior.arguments[0] != 0.0:
         raise SpecError(
             f"{stated}: factors may be rotated, and only a normal prior about 0 on the "

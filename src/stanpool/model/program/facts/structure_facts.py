@@ -180,6 +180,7 @@ def _group_facts(
         or bool(sampled)
         or structure.residual == "pooled"
         or structure.samples_values
+        or "tensor" in structure.special
         or structure.standardized
         or any(block.is_composed for block in blocks.values())
         or structure.decoupled,

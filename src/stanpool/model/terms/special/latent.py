@@ -31,7 +31,7 @@ from stanpool.model.terms.term import (
     StanVariables,
     Variables,
 )
-from stanpool.model.terms.unseen import NewLevels, UnseenGroups
+from stanpool.model.terms.unseen import NewLevels, UnseenGroups, with_new_levels
 
 _MIXED = 32  # normal distributions for products of levels that are both new
 _SPREAD = 0.1  # of starting points, in standard deviations of scores and loadings
@@ -141,7 +141,7 @@ class LatentDraws:
             assert rows.means is not None
             known = known - rows.means.levels[place] @ self._beta_of(place)
         scale = self.scale[:, None] if place else np.ones((len(self.scale), 1))
-        return _with_new(rows.sides[place], known, scale, unseen)
+        return with_new_levels(rows.sides[place], known, scale, unseen)
 
     def _beta_of(self, place: int) -> Array:
         """Return the coefficients of scores, or of loadings in their own units."""
@@ -159,21 +159,6 @@ class LatentDraws:
         """Add the means of all factors to deviations of rows, ``(S, rows, R)``."""
         parts = [self._moved(rows, place, r, own[..., r]) for r in range(rows.rank)]
         return np.stack(parts, axis=-1)
-
-
-def _with_new(side: Side, known: Array, scale: Array, unseen: UnseenGroups) -> Array:
-    """Append scores or loadings of new labels to those of fitted ones."""
-    new = []
-    for label in side.labels[known.shape[1] :]:
-        if unseen.source == "zero":
-            new.append(np.zeros_like(known[:, 0]))
-        elif unseen.source == "resample":
-            chosen = unseen.fitted_group(side.column, label, known)
-            new.append(np.take_along_axis(known, chosen[..., None], axis=1)[:, 0])
-        else:
-            z = unseen.stream("latent", side.column, label)
-            new.append(scale * z.standard_normal(known[:, 0].shape))
-    return np.concatenate([known, *(each[:, None] for each in new)], axis=1)
 
 
 @dataclass(frozen=True, eq=False)
