@@ -230,7 +230,7 @@ def fit_of_points(
     if tensor:
         variables |= {
             "factor_scale": stacked([each.scale for each in tensor]),
-            "z_factors": stacked([np.concatenate(each.scores) for each in tensor]),
+            "factor_scores": stacked([np.concatenate(each.scores) for each in tensor]),
         }
     values = [each.values for each in points if each.values is not None]
     if values:

@@ -95,10 +95,20 @@ class Latent:
 
 @dataclass(frozen=True)
 class Tensor:
-    """Scores of the levels of each of three columns, and the scales of the factors."""
+    """Scores of the levels of each of three columns, and the scales of the factors.
+
+    Stan is given directions with a length of their own, in the place of unit root mean
+    squares.
+    """
 
     scores: tuple[np.ndarray, ...]
     scale: np.ndarray
+    given: float = 1.0
+
+    @property
+    def score_rms(self) -> np.ndarray:
+        """The root mean squares of the scores of each column."""
+        return np.stack([np.sqrt(np.square(x).mean(axis=0)) for x in self.scores])
 
     @property
     def rms(self) -> np.ndarray:
@@ -362,7 +372,7 @@ def _random_tensor(model: sp.Model, rng: np.random.Generator) -> Tensor | None:
     scores = [rng.normal(size=(1, *size)) for size in sizes]
     scale = rng.lognormal(size=(1, tensor.rank))
     scores, scale = aligned(scores, scale, tensor.reference)
-    return Tensor(tuple(each[0] for each in scores), scale[0])
+    return Tensor(tuple(each[0] for each in scores), scale[0], rng.uniform(0.9, 1.1))
 
 
 def _random_chol(
@@ -413,7 +423,11 @@ def log_density(model: sp.Model, data: pd.DataFrame, at: Point) -> float:
         if at.latent is not None:
             total += _log_latent(model, data, at.latent)
         if at.tensor is not None:
-            total += sum(stats.norm.logpdf(each).sum() for each in at.tensor.scores)
+            given = at.tensor.given
+            for own, rms in zip(at.tensor.scores, at.tensor.score_rms, strict=True):
+                total += stats.chi.logpdf(rms * np.sqrt(len(own)), len(own)).sum()
+                each = stats.norm.logpdf(given, 1, 0.1) - (len(own) - 1) * np.log(given)
+                total += len(rms) * each
             # Scales change with the root mean squares in proportion.
             total += np.log(at.tensor.scale / at.tensor.rms).sum()
         if model.design.residual is not None:
@@ -574,7 +588,10 @@ def stan_parameters(model: sp.Model, data: pd.DataFrame, at: Point) -> dict[str,
         found["beta_factors"] = at.latent.beta.T.ravel()
     if at.tensor is not None:
         found["product_rms"] = at.tensor.rms
-        found["z_factors"] = np.concatenate(at.tensor.scores)
+        found["score_rms"] = at.tensor.score_rms
+        parts = zip(at.tensor.scores, at.tensor.score_rms, strict=True)
+        directions = np.concatenate([own / rms for own, rms in parts])
+        found["z_factors"] = at.tensor.given * directions
     if model.design.residual is not None:
         assert at.sigmas is not None
         found["sigma_j"] = at.sigmas

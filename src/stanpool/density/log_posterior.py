@@ -28,8 +28,8 @@ from stanpool.density.rows import rows_of
 from stanpool.density.terms.factors import (
     log_density_of_factors,
     log_density_of_tensor,
-    scales_of_products,
     tensor_of,
+    with_scores,
 )
 from stanpool.density.terms.formulas import (
     Formula,
@@ -166,8 +166,9 @@ class LogPosterior:
             found.append(float(-0.5 * np.sum(np.square(values["z_x"]))))
         if "scores" in values:
             found.append(log_density_of_factors(self.model.design, values))
-        if "z_factors" in values:
-            found.append(log_density_of_tensor(values))
+        tensor = tensor_of(self.model.design)
+        if tensor is not None:
+            found.append(log_density_of_tensor(tensor, values))
         if not self.prior_only:
             found += self.likelihood.terms(values, population, deviations)
         return found
@@ -198,7 +199,7 @@ class LogPosterior:
         values |= off_ridges(self._groups, values)
         tensor = tensor_of(self.model.design)
         if tensor is not None:
-            values["factor_scale"] = scales_of_products(tensor, values)
+            values |= with_scores(tensor, values)
         if "log_sigma" in values:
             unit = self.model.scaling.outcome
             values["sigma"] = np.asarray(np.exp(values["log_sigma"]) * unit)

@@ -233,6 +233,8 @@ def _shape(model: PreparedModel, base: str, place: int) -> tuple[int, ...]:
     tensor = tensor_of(design)
     if tensor is not None and base == "product_rms":
         return (tensor.rank,)
+    if tensor is not None and base == "score_rms":
+        return len(tensor.labels), tensor.rank
     if tensor is not None and base == "z_factors":
         return sum(map(len, tensor.labels)), tensor.rank
     uncertain = uncertain_of(design)
@@ -350,7 +352,7 @@ def _transform(
     own = base.removesuffix("_free")
     if base == "log_sigma" or (own == "beta" and model.structure.standardized):
         return Shifted(data[f"{own}_offset"], data[f"{own}_multiplier"])
-    if base in ("beta_local", "beta_global", "beta_slab", "product_rms"):
+    if base in ("beta_local", "beta_global", "beta_slab", "product_rms", "score_rms"):
         return Between(0.0)
     if base == "tau_root" or not (rows := priors_of(model, base, place)):
         return Between()

@@ -5,7 +5,7 @@
 //   eta[n] = alpha + X[n] * beta
 //            + Z[n] * u[group[n]]
 //            + sum over r of factor_scale[r] * product over columns m of
-//              z_factors[factor_index[n, m], r]
+//              factor_scores[factor_index[n, m], r]
 //   b[j] = mu + u[j]
 //   u[j, q] ~ normal(0, tau[q])
 //
@@ -24,9 +24,11 @@ data {
   array[Q] int<lower=1, upper=K + 2> mean_index;
   int<lower=1> R; // number of latent factors
   int<lower=2> n_columns; // number of columns whose levels have scores
-  int<lower=1> J_factors; // number of levels of all of them
+  vector<lower=1>[n_columns] n_levels; // of each column
+  int<lower=1> J_factors; // number of levels of all columns
   array[n_columns] int<lower=1> first; // level of each column
   array[n_columns] int<lower=1> last;
+  array[J_factors] int<lower=1> column_of; // the column of each level
   array[N, n_columns] int<lower=1, upper=J_factors> factor_index;
   real prior_Intercept_location;
   real<lower=0> prior_Intercept_scale;
@@ -46,18 +48,23 @@ parameters {
   vector<lower=0>[Q] tau; // population scales
   matrix[J, Q] b;
   vector<lower=0>[R] product_rms; // root mean squares of products of scores
-  matrix[J_factors, R] z_factors; // scores
+  matrix<lower=0>[n_columns, R] score_rms; // and of scores
+  matrix[J_factors, R] z_factors; // directions of scores
   real<lower=0> sigma; // residual scale
 }
 transformed parameters {
   real alpha = alpha_c - dot_product(x_bar, beta); // intercept at X = 0
   row_vector[Q] mu = append_row([0, alpha]', beta)[mean_index]'; // means
   vector[R] factor_scale = product_rms;
+  matrix[n_columns, R] radius; // root mean squares of z_factors
   for (m in 1 : n_columns) {
+    factor_scale ./= score_rms[m]';
     for (r in 1 : R) {
-      factor_scale[r] /= sqrt(mean(square(z_factors[first[m] : last[m], r])));
+      radius[m, r] = sqrt(mean(square(z_factors[first[m] : last[m], r])));
     }
   }
+  matrix[J_factors, R] directions = z_factors ./ radius[column_of];
+  matrix[J_factors, R] factor_scores = score_rms[column_of] .* directions;
 }
 model {
   // deviations of groups from their means
@@ -70,16 +77,20 @@ model {
   for (q in 1 : Q) {
     u[ : , q] ~ normal(0, tau[q]);
   }
-  to_vector(z_factors) ~ std_normal();
+  // normal scores have chi-distributed lengths, and independent directions,
+  // as any z_factors have whose density depends on their lengths alone
+  target += sum((n_levels - 1)' * log(score_rms ./ radius));
+  target += -0.5 * sum(n_levels' * square(score_rms));
+  to_vector(radius) ~ normal(1, 0.1);
   // the prior is on factor_scale
   target += sum(log(factor_scale ./ product_rms));
   if (prior_only == 0) {
     vector[N] group_effect = rows_dot_product(Z, u[group]);
-    matrix[N, R] product = z_factors[factor_index[ : , 1]];
+    matrix[N, R] product = directions[factor_index[ : , 1]];
     for (m in 2 : n_columns) {
-      product = product .* z_factors[factor_index[ : , m]];
+      product = product .* directions[factor_index[ : , m]];
     }
-    group_effect += product * factor_scale;
+    group_effect += product * product_rms;
     y ~ normal_id_glm(X_c, alpha_c + group_effect, beta, sigma);
   }
 }

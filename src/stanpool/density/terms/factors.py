@@ -31,19 +31,39 @@ def tensor_of(design: Design) -> TensorDesign | None:
     return found[0] if found else None
 
 
-def scales_of_products(tensor: TensorDesign, values: Mapping[str, Array]) -> Array:
-    """Return the scales of factors whose products have the given root mean squares."""
-    ends = np.cumsum([len(each) for each in tensor.labels])[:-1]
-    parts = [
-        np.square(each).mean(axis=0) for each in np.split(values["z_factors"], ends)
+def with_scores(tensor: TensorDesign, values: Mapping[str, Array]) -> dict[str, Array]:
+    """Return the scales of factors, and the scores of all levels, by name.
+
+    Scores have the directions of ``z_factors`` and given root mean squares, and so have
+    products.
+    """
+    scores = [
+        rms * z / np.sqrt(np.square(z).mean(axis=0))
+        for rms, z in zip(values["score_rms"], _by_column(tensor, values), strict=True)
     ]
-    return np.asarray(values["product_rms"] / np.sqrt(np.prod(parts, axis=0)))
+    scale = values["product_rms"] / values["score_rms"].prod(axis=0)
+    return {"factor_scale": scale, "factor_scores": np.concatenate(scores)}
 
 
-def log_density_of_tensor(values: Mapping[str, Array]) -> float:
-    """Return the log density of scores, and how scales change with what is sampled."""
-    volume = np.log(values["factor_scale"] / values["product_rms"]).sum()
-    return float(volume - 0.5 * np.sum(np.square(values["z_factors"])))
+def _by_column(tensor: TensorDesign, values: Mapping[str, Array]) -> list[Array]:
+    """Return what stands for the directions of the scores of each column."""
+    ends = np.cumsum([len(each) for each in tensor.labels])[:-1]
+    return np.split(values["z_factors"], ends)
+
+
+def log_density_of_tensor(tensor: TensorDesign, values: Mapping[str, Array]) -> float:
+    """Return the log density of normal scores, by their lengths and directions.
+
+    A length is chi-distributed, with the levels as degrees of freedom. The length that
+    directions are given with is normal about that of unit mean squares, and volume
+    grows with its power J - 1. Scales change with the products in proportion.
+    """
+    total = float(np.log(values["factor_scale"] / values["product_rms"]).sum())
+    for rms, z in zip(values["score_rms"], _by_column(tensor, values), strict=True):
+        given = np.sqrt(np.square(z).mean(axis=0))
+        own = (len(z) - 1) * np.log(rms / given) - 0.5 * len(z) * np.square(rms)
+        total += float(np.sum(own - 0.5 * np.square((given - 1.0) / 0.1)))
+    return total
 
 
 def sums_of_products(tensor: TensorDesign, values: Mapping[str, Array]) -> Array:
@@ -52,7 +72,7 @@ def sums_of_products(tensor: TensorDesign, values: Mapping[str, Array]) -> Array
     for r, scale in enumerate(values["factor_scale"]):
         first, product = 0, np.full(len(total), scale)
         for labels, index in zip(tensor.labels, tensor.index, strict=True):
-            product *= values["z_factors"][first + index, r]
+            product *= values["factor_scores"][first + index, r]
             first += len(labels)
         total += product
     return total

@@ -146,7 +146,7 @@ class TensorTerm:
 
     def labelled(self, stan: StanVariables) -> Labelled:
         """Label draws of Stan's variables, in the order and signs of the estimate."""
-        stacked, scale = stan("z_factors"), stan("factor_scale")
+        stacked, scale = stan("factor_scores"), stan("factor_scale")
         chains, draws = scale.shape[:2]
         parts = self._by_column(stacked.reshape(-1, *stacked.shape[2:]))
         scores, scale = aligned(
@@ -185,6 +185,8 @@ class TensorTerm:
             "R": self.design.rank,
             "n_columns": len(sides),
             "J_factors": int(first[-1]),
+            "n_levels": np.diff(first).astype(float),
+            "column_of": np.repeat(np.arange(1, len(first)), np.diff(first)),
             "first": first[:-1] + 1,
             "last": first[1:],
             "factor_index": np.stack(index, axis=1),
@@ -201,14 +203,19 @@ class TensorTerm:
         scale = prior.members("factor_scale")[:, 0]
         levels = sum(side.size for side in self.design.sides)
         size = len(scale), levels, self.design.rank
-        return {"factor_scale": scale, "z_factors": prior.rng.standard_normal(size)}
+        return {"factor_scale": scale, "factor_scores": prior.rng.standard_normal(size)}
 
     def initial_at(self, draws: TensorDraws, known: InitialValues) -> InitialValues:
         """Add initial values of what programs declare, from one draw."""
-        stacked = np.concatenate([own[0] for own in draws.scores])
-        rms = np.prod([_rms(own[0]) for own in draws.scores], axis=0)
-        found = {"product_rms": draws.scale[0] * rms, "z_factors": stacked}
-        return known.plus(found)
+        rms = np.stack([_rms(own[0]) for own in draws.scores])
+        directions = [own[0] / x for own, x in zip(draws.scores, rms, strict=True)]
+        return known.plus(
+            {
+                "product_rms": draws.scale[0] * rms.prod(axis=0),
+                "score_rms": rms,
+                "z_factors": np.concatenate(directions),
+            }
+        )
 
     def initial_around(
         self, pilot: PilotEstimate, known: InitialValues, noise: Noise
@@ -236,7 +243,7 @@ class TensorTerm:
         scores, scale = estimate_of_tensor(
             y, self.design.index, [side.size for side in sides], self.design.rank
         )
-        return _points_around(np.concatenate(scores), scale, chains, seed)
+        return _points_around(scores, scale, chains, seed)
 
 
 def _rms(scores: Array) -> Array:
@@ -245,14 +252,19 @@ def _rms(scores: Array) -> Array:
 
 
 def _points_around(
-    scores: Array, scale: Array, chains: int, seed: int
+    scores: list[Array], scale: Array, chains: int, seed: int
 ) -> list[dict[str, Any]]:
     """Return points around an estimate of scores of unit mean squares, and scales."""
     rng = np.random.default_rng([seed, chains])
-    return [
-        {
-            "z_factors": scores + _SPREAD * rng.standard_normal(scores.shape),
-            "product_rms": scale * np.exp(_SPREAD * rng.standard_normal(scale.shape)),
-        }
-        for _ in range(chains)
-    ]
+    points = []
+    for _ in range(chains):
+        moved = [x + _SPREAD * rng.standard_normal(x.shape) for x in scores]
+        sizes = (len(scores), len(scale))
+        points.append(
+            {
+                "z_factors": np.concatenate([each / _rms(each) for each in moved]),
+                "score_rms": np.exp(_SPREAD * rng.standard_normal(sizes)),
+                "product_rms": scale * np.exp(_SPREAD * rng.standard_normal(sizes[1])),
+            }
+        )
+    return points
