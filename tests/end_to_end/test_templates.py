@@ -81,6 +81,7 @@ SLOW = (
     "partial_pooling_gaussian_noncentered_correlated_ancestry",
     "complete_pooling_gaussian_horseshoe_priors",
     "partial_pooling_gaussian_noncentered_correlated_student_t",
+    "partial_pooling_gaussian_noncentered_tensor",
     "partial_pooling_gaussian_se_marginal_integrated_integrated_plain",
     "partial_pooling_gaussian_weights_crossproducts_decoupled_adaptive_correlated_"
     "group_predictors_member",
